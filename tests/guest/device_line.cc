@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device_line.h"
+
+#include "cpu.h"
+#include "failure.h"
+
+namespace guest {
+
+DeviceLine::DeviceLine(Guest& guest)
+    : guest_(guest),
+      device_(guest.device()),
+      timeout_us_(guest.Number("timeout_ms", 1000) * 1000),
+      spurious_before_(guest.gic().spurious()) {
+  guest_.StartInterrupts();
+  guest_.gic().SetHandler(guest_.device_interrupt().intid, {&DeviceLine::Handle, this});
+  guest_.gic().Enable(guest_.device_interrupt());
+  device_.EnableLine();
+}
+
+DeviceLine::~DeviceLine() {
+  device_.Quiesce();
+  guest_.gic().Disable(guest_.device_interrupt());
+}
+
+void DeviceLine::Handle(void* self, const ExceptionFrame& /*frame*/) {
+  auto& line = *static_cast<DeviceLine*>(self);
+  if (!line.device_.line()) line.line_was_down_.fetch_add(1, std::memory_order_relaxed);
+  line.device_.Clear();
+  line.handled_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void DeviceLine::RaiseAndWait() {
+  const std::uint64_t before = handled();
+  const std::uint64_t deadline = DeadlineAfter(timeout_us_);
+  device_.SetMatch(device_.now());
+  while (handled() == before) {
+    // Neither raised nor handled: a second ticked between reading the time and writing it.
+    if (!device_.raised() && handled() == before) device_.SetMatch(device_.now());
+    if (Counter() > deadline) Fail("interrupt lost after ", before, " line=", device_.line());
+  }
+  ++raised_;
+}
+
+void DeviceLine::WaitFor(std::uint64_t count) const {
+  const std::uint64_t deadline = DeadlineAfter(timeout_us_);
+  while (handled() < count) {
+    if (Counter() > deadline) Fail("interrupt lost: ", handled(), " of ", count);
+  }
+}
+
+void DeviceLine::CheckExact() const {
+  WaitMicroseconds(2000);
+  if (handled() != raised_) Fail("interrupts=", handled(), " raised=", raised_);
+  if (spurious() != 0) Fail("spurious=", spurious());
+}
+
+std::uint64_t DeviceLine::spurious() const {
+  return guest_.gic().spurious() - spurious_before_ +
+         line_was_down_.load(std::memory_order_relaxed);
+}
+
+}  // namespace guest

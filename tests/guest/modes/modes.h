@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the guest can be asked to do (`mode=` on its command line). A mode prints its figures and
+// returns, or fails; README.md describes each with its parameters.
+#pragma once
+
+#include <string_view>
+
+#include "../guest.h"
+
+namespace guest {
+
+void RunInterrupts(Guest& guest);
+void RunLatency(Guest& guest);
+void RunOff(Guest& guest);
+void RunReset(Guest& guest);
+void RunSmp(Guest& guest);
+
+// Runs the modes of a comma-separated list in turn; an unknown name is a failure.
+void RunModes(Guest& guest, std::string_view list);
+
+}  // namespace guest
