@@ -58,6 +58,9 @@ inline void CleanToMemory(const void* start, std::uint64_t size) {
   DataBarrier();
 }
 
+inline void UnmaskSystemErrors() { asm volatile("msr daifclr, #4\n\tisb" ::: "memory"); }
+inline void MaskSystemErrors() { asm volatile("msr daifset, #4" ::: "memory"); }
+
 // Stops this CPU for good, when there is nobody left to tell.
 [[noreturn]] inline void Halt() {
   MaskInterrupts();

@@ -6,21 +6,22 @@
 
 namespace guest {
 
-DeviceLine::DeviceLine(Guest& guest)
+DeviceLine::DeviceLine(Guest& guest, Before before)
     : guest_(guest),
       device_(guest.device()),
       timeout_us_(guest.Number("timeout_ms", 1000) * 1000),
       spurious_before_(guest.gic().spurious()) {
-  guest_.StartInterrupts();
-  guest_.gic().SetHandler(guest_.device_interrupt().intid, {&DeviceLine::Handle, this});
-  guest_.gic().Enable(guest_.device_interrupt());
-  device_.EnableLine();
+  if (before == Before::kQuiet) device_.Quiesce();
+  guest_.ConnectDevice({&DeviceLine::Handle, this});
+  if (before == Before::kQuiet) return;
+  const std::uint64_t deadline = DeadlineAfter(timeout_us_);
+  while (handled() == 0) {
+    if (Counter() > deadline) Fail("the interrupt asserted before is lost line=", device_.line());
+  }
+  ++raised_;
 }
 
-DeviceLine::~DeviceLine() {
-  device_.Quiesce();
-  guest_.gic().Disable(guest_.device_interrupt());
-}
+DeviceLine::~DeviceLine() { guest_.DisconnectDevice(); }
 
 void DeviceLine::Handle(void* self, const ExceptionFrame& /*frame*/) {
   auto& line = *static_cast<DeviceLine*>(self);
@@ -39,13 +40,6 @@ void DeviceLine::RaiseAndWait() {
     if (Counter() > deadline) Fail("interrupt lost after ", before, " line=", device_.line());
   }
   ++raised_;
-}
-
-void DeviceLine::WaitFor(std::uint64_t count) const {
-  const std::uint64_t deadline = DeadlineAfter(timeout_us_);
-  while (handled() < count) {
-    if (Counter() > deadline) Fail("interrupt lost: ", handled(), " of ", count);
-  }
 }
 
 void DeviceLine::CheckExact() const {

@@ -12,11 +12,14 @@ namespace guest {
 
 class DeviceLine {
  public:
-  // Installs the handler, enables the interrupt and then the device's line. An interrupt that
-  // was pending before is delivered and counted. Whoever wants none calls Quiesce first.
-  explicit DeviceLine(Guest& guest);
+  // Whether the device asserts its line already when it is connected.
+  enum class Before { kQuiet, kAsserted };
 
-  // Masks the device and disables the interrupt.
+  // Connects the device; kQuiet clears it first. An interrupt asserted before counts as raised,
+  // and must arrive.
+  DeviceLine(Guest& guest, Before before);
+
+  // Disconnects it.
   ~DeviceLine();
 
   DeviceLine(const DeviceLine&) = delete;
@@ -27,9 +30,6 @@ class DeviceLine {
   // Raises the line and waits until the handler has run; fails if it does not within
   // `timeout_ms=` (1000).
   void RaiseAndWait();
-
-  // Waits until the handler has run `count` times in all; fails as above.
-  void WaitFor(std::uint64_t count) const;
 
   // Fails unless, after a pause, every raise has been handled once and nothing else has come.
   void CheckExact() const;

@@ -18,29 +18,23 @@ struct ExceptionFrame {
 };
 static_assert(sizeof(ExceptionFrame) == 272 && offsetof(ExceptionFrame, vector_time) == 248);
 
-// Exception classes, ESR_ELx.EC (Arm ARM, D19.2.40).
-enum class ExceptionClass : unsigned {
-  kUndefined = 0x00,
-  kInstructionAbort = 0x21,
-  kPcAlignment = 0x22,
-  kDataAbort = 0x25,
-};
+// Exceptions by what they mean (Arm ARM, ESR_ELx.EC and its fault status codes).
+struct ExceptionCounts {
+  std::uint64_t external = 0;   // synchronous external abort on data
+  std::uint64_t alignment = 0;  // alignment fault on data
+  std::uint64_t fetch = 0;      // anything wrong with a jump's target
+  std::uint64_t undefined = 0;  // undefined instruction
+  std::uint64_t system = 0;     // SError
+  std::uint64_t other = 0;
 
-// What happened to a probed access.
-struct Exception {
-  std::uint64_t syndrome = 0;
-  std::uint64_t address = 0;
-
-  [[nodiscard]] ExceptionClass exception_class() const {
-    return static_cast<ExceptionClass>(syndrome >> 26 & 0x3f);
+  [[nodiscard]] std::uint64_t total() const {
+    return external + alignment + fetch + undefined + system + other;
   }
-  // Fault status code: 0x10 synchronous external abort, 0x21 alignment fault.
-  [[nodiscard]] unsigned fault_status() const { return syndrome & 0x3f; }
 };
 
-// While one of these lives on the boot CPU, a synchronous exception is counted and the
-// instruction skipped; an instruction that could not be fetched returns to its caller instead.
-// Without one, it is a failure that reports ESR, ELR and FAR.
+// While one of these lives on the boot CPU, an exception in probes.S, or in what it jumped to, is
+// counted and ends that probe; an SError anywhere is counted. Without one, and anywhere else, an
+// exception is a failure that reports ESR, ELR and FAR.
 class ExceptionGuard {
  public:
   ExceptionGuard();
@@ -50,9 +44,8 @@ class ExceptionGuard {
   ExceptionGuard(ExceptionGuard&&) = delete;
   ExceptionGuard& operator=(ExceptionGuard&&) = delete;
 
-  // Exceptions since the guard was made; the last of them.
-  [[nodiscard]] std::uint64_t count() const;
-  [[nodiscard]] Exception last() const;
+  // Since the guard was made.
+  [[nodiscard]] ExceptionCounts counts() const;
 };
 
 }  // namespace guest

@@ -34,4 +34,16 @@ Interrupt Guest::device_interrupt() const {
   return board_.device.interrupts[0];
 }
 
+void Guest::ConnectDevice(InterruptHandler handler) {
+  StartInterrupts();
+  gic_.SetHandler(device_interrupt().intid, handler);
+  gic_.Enable(device_interrupt());
+  device().EnableLine();
+}
+
+void Guest::DisconnectDevice() {
+  device().Quiesce();
+  gic_.Disable(device_interrupt());
+}
+
 }  // namespace guest

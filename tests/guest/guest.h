@@ -40,6 +40,13 @@ class Guest {
   [[nodiscard]] Pl031 device() const;
   [[nodiscard]] Interrupt device_interrupt() const;
 
+  // Starts the interrupt controller if need be, and then lets the device interrupt: what it has
+  // been asserting until now arrives at once. The device itself is not cleared before.
+  void ConnectDevice(InterruptHandler handler);
+
+  // Masks and clears the device, disables its interrupt.
+  void DisconnectDevice();
+
  private:
   const Board& board_;
   const Console& console_;

@@ -42,8 +42,9 @@ class AddressSpace {
   MmuRegisters registers_;
 };
 
-// The address at which hostile accesses see `physical` with another memory type: far above every
-// identity mapping.
+// A second address of `physical`, above every identity mapping, for another memory type. There
+// are two.
 constexpr std::uint64_t AliasOf(std::uint64_t physical) { return physical | 1ULL << 47; }
+constexpr std::uint64_t SecondAliasOf(std::uint64_t physical) { return physical | 3ULL << 46; }
 
 }  // namespace guest

@@ -6,8 +6,7 @@ namespace guest {
 
 void RunInterrupts(Guest& guest) {
   const std::uint64_t count = guest.Number("count", 2000);
-  guest.device().Quiesce();
-  DeviceLine line(guest);
+  DeviceLine line(guest, DeviceLine::Before::kQuiet);
   while (line.raised() < count) line.RaiseAndWait();
   line.CheckExact();
   guest.console().Line("interrupts=", line.handled(), " raised=", line.raised(),

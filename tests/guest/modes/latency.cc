@@ -61,10 +61,7 @@ class InterruptLatency {
   InterruptLatency(Guest& guest, bool sleep) : guest_(guest), sleep_(sleep) {
     flight_.device = guest.device();
     flight_.device.Quiesce();
-    guest_.StartInterrupts();
-    guest_.gic().SetHandler(guest_.device_interrupt().intid, {&Land, &flight_});
-    guest_.gic().Enable(guest_.device_interrupt());
-    flight_.device.EnableLine();
+    guest_.ConnectDevice({&Land, &flight_});
   }
 
   // One interrupt, there and back; false when a second ticked and nothing was raised.
@@ -86,10 +83,7 @@ class InterruptLatency {
     return true;
   }
 
-  void Stop() {
-    flight_.device.Quiesce();
-    guest_.gic().Disable(guest_.device_interrupt());
-  }
+  void Stop() { guest_.DisconnectDevice(); }
 
  private:
   Guest& guest_;

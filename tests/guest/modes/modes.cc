@@ -14,8 +14,12 @@ struct Mode {
 };
 
 constexpr std::array kModes{
-    Mode{"interrupts", &RunInterrupts}, Mode{"latency", &RunLatency}, Mode{"off", &RunOff},
-    Mode{"reset", &RunReset},           Mode{"smp", &RunSmp},
+    Mode{"crash", &RunCrash},     Mode{"early", &RunEarly}, Mode{"echo", &RunEcho},
+    Mode{"hostile", &RunHostile}, Mode{"idle", &RunIdle},   Mode{"interrupts", &RunInterrupts},
+    Mode{"latency", &RunLatency}, Mode{"off", &RunOff},     Mode{"reboot", &RunReboot},
+    Mode{"regions", &RunRegions}, Mode{"reset", &RunReset}, Mode{"smp", &RunSmp},
+    Mode{"spin", &RunSpin},       Mode{"storm", &RunStorm}, Mode{"timer", &RunTimer},
+    Mode{"traffic", &RunTraffic},
 };
 
 }  // namespace

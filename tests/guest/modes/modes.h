@@ -9,11 +9,22 @@
 
 namespace guest {
 
+void RunCrash(Guest& guest);
+void RunEarly(Guest& guest);
+void RunEcho(Guest& guest);
+void RunHostile(Guest& guest);
+void RunIdle(Guest& guest);
 void RunInterrupts(Guest& guest);
 void RunLatency(Guest& guest);
 void RunOff(Guest& guest);
+void RunReboot(Guest& guest);
+void RunRegions(Guest& guest);
 void RunReset(Guest& guest);
 void RunSmp(Guest& guest);
+void RunSpin(Guest& guest);
+void RunStorm(Guest& guest);
+void RunTimer(Guest& guest);
+void RunTraffic(Guest& guest);
 
 // Runs the modes of a comma-separated list in turn; an unknown name is a failure.
 void RunModes(Guest& guest, std::string_view list);
