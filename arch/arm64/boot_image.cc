@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arch/arm64/boot_image.h"
+
+#include <fcntl.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+// Documentation/arch/arm64/booting.rst, section 4; little-endian.
+struct ImageHeader {
+  std::uint32_t code0;
+  std::uint32_t code1;
+  std::uint64_t text_offset;
+  std::uint64_t image_size;
+  std::uint64_t flags;
+  std::array<std::uint64_t, 3> reserved;
+  std::uint32_t magic;
+  std::uint32_t pe_offset;
+};
+static_assert(sizeof(ImageHeader) == 64);
+constexpr std::uint32_t kImageMagic = 0x644d5241;  // "ARM\x64"
+constexpr std::uint64_t kFlagBigEndian = 1;
+// Kernels before 3.17 leave image_size zero and mean this offset.
+constexpr std::uint64_t kOldTextOffset = 0x80000;
+
+constexpr std::size_t kPeekBytes = 4096;
+constexpr int kGzipWindow = 16 + MAX_WBITS;  // zlib: expect a gzip header
+
+const char* const kExpected = "expected an arm64 Image, or one compressed with gzip";
+
+std::uint64_t FileBytes(const Fd& fd) {
+  struct stat status {};
+  if (fd.kernel().Fstat(fd.get(), &status) != 0) ThrowErrno("fstat");
+  if (!S_ISREG(status.st_mode)) throw Error("not a regular file");
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+// Reads exactly out.size() bytes.
+void ReadExactly(const Fd& fd, std::uint64_t offset, std::span<std::byte> out) {
+  while (!out.empty()) {
+    const ssize_t count =
+        fd.kernel().Pread(fd.get(), out.data(), out.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) ThrowErrno("pread");
+    if (count == 0) throw Error("the file became shorter while it was read");
+    offset += static_cast<std::uint64_t>(count);
+    out = out.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+// zlib's inflate state for one gzip stream.
+class Inflater {
+ public:
+  Inflater() {
+    if (inflateInit2(&stream_, kGzipWindow) != Z_OK) throw Error("zlib: no memory");
+  }
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+  Inflater(Inflater&&) = delete;
+  Inflater& operator=(Inflater&&) = delete;
+  ~Inflater() { inflateEnd(&stream_); }
+
+  // Inflates `in` into `out`; returns zlib's status, and in `produced` the bytes written.
+  int Inflate(std::span<std::byte> in, std::span<std::byte> out, std::size_t& produced) {
+    // zlib counts in unsigned int; each turn is bounded by it.
+    constexpr std::size_t kTurn = std::size_t{1} << 30;
+    std::size_t consumed = 0;
+    produced = 0;
+    int status = Z_OK;
+    while (status == Z_OK) {
+      stream_.next_in = reinterpret_cast<Bytef*>(in.data() + consumed);
+      stream_.avail_in = static_cast<uInt>(std::min(kTurn, in.size() - consumed));
+      stream_.next_out = reinterpret_cast<Bytef*>(out.data() + produced);
+      stream_.avail_out = static_cast<uInt>(std::min(kTurn, out.size() - produced));
+      const uInt in_before = stream_.avail_in;
+      const uInt out_before = stream_.avail_out;
+      status = inflate(&stream_, Z_NO_FLUSH);
+      consumed += in_before - stream_.avail_in;
+      produced += out_before - stream_.avail_out;
+    }
+    return status;
+  }
+
+ private:
+  z_stream stream_{};
+};
+
+bool IsGzip(std::span<const std::byte> start) {
+  return start.size() >= 2 && start[0] == std::byte{0x1f} && start[1] == std::byte{0x8b};
+}
+
+ImageHeader ParseHeader(std::span<const std::byte> start) {
+  ImageHeader header{};
+  if (start.size() < sizeof(header))
+    throw Error(std::string("too short for a kernel: ") + kExpected);
+  std::memcpy(&header, start.data(), sizeof(header));
+  if (header.magic != kImageMagic) throw Error(std::string("no kernel: ") + kExpected);
+  if ((header.flags & kFlagBigEndian) != 0) {
+    throw Error("a big-endian kernel: guests start little-endian");
+  }
+  if (header.image_size == 0) header.text_offset = kOldTextOffset;
+  return header;
+}
+
+std::uint32_t Load32(std::span<const std::byte> bytes, std::size_t offset) {
+  std::uint32_t value = 0;
+  std::memcpy(&value, bytes.data() + offset, sizeof(value));
+  return value;
+}
+
+// The length of an Image's file, as the PE header of kernels with an EFI stub tells it (PE format,
+// "Section Table"); zero if it does not. It is how a file that was cut short is known.
+std::uint64_t FileBytesByPeHeader(const ImageHeader& header, std::span<const std::byte> start) {
+  constexpr std::size_t kCoffHeader = 24;
+  constexpr std::size_t kSection = 40;
+  const std::size_t pe = header.pe_offset;
+  if ((header.code0 & 0xffff) != 0x5a4d || pe > start.size() || start.size() - pe < kCoffHeader) {
+    return 0;
+  }
+  if (Load32(start, pe) != 0x4550) return 0;
+  const std::size_t sections = Load32(start, pe + 4) >> 16;
+  const std::size_t table = pe + kCoffHeader + (Load32(start, pe + 20) & 0xffff);
+  std::uint64_t end = 0;
+  for (std::size_t index = 0; index < sections; ++index) {
+    const std::size_t at = table + index * kSection;
+    if (at + kSection > start.size()) return 0;
+    end = std::max(end, std::uint64_t{Load32(start, at + 20)} + Load32(start, at + 16));
+  }
+  return end;
+}
+
+BootFacts ReadKernelFacts(const Fd& fd) {
+  BootFacts facts;
+  facts.kernel_file_bytes = FileBytes(fd);
+  std::array<std::byte, kPeekBytes> peek{};
+  const std::size_t length = std::min<std::uint64_t>(peek.size(), facts.kernel_file_bytes);
+  std::span<std::byte> start(peek.data(), length);
+  ReadExactly(fd, 0, start);
+  std::array<std::byte, sizeof(ImageHeader)> inflated{};
+  facts.kernel_compressed = IsGzip(start);
+  if (facts.kernel_compressed) {
+    std::size_t produced = 0;
+    Inflater().Inflate(start, inflated, produced);
+    start = std::span(inflated.data(), produced);
+  }
+  const ImageHeader header = ParseHeader(start);
+  facts.text_offset = header.text_offset;
+  facts.kernel_memory_bytes = std::max(header.image_size, facts.kernel_file_bytes);
+  if (facts.kernel_compressed) {
+    facts.kernel_memory_bytes = header.image_size;
+    if (header.image_size == 0) throw Error("its header does not tell how much memory it needs");
+    return facts;
+  }
+  if (const std::uint64_t whole = FileBytesByPeHeader(header, start);
+      whole > facts.kernel_file_bytes) {
+    throw Error("cut short: the file has " + std::to_string(facts.kernel_file_bytes) +
+                " bytes, its header tells of " + std::to_string(whole));
+  }
+  return facts;
+}
+
+}  // namespace
+
+BootImages::BootImages(HostKernel& kernel, const BootConfig& config) : config_(config) {
+  WithContext(Error("kernel " + config.kernel.string()), [&] {
+    kernel_ = OpenFd(kernel, config.kernel.string(), O_RDONLY);
+    facts_ = ReadKernelFacts(kernel_);
+  });
+  if (!config.initrd) return;
+  WithContext(Error("initrd " + config.initrd->string()), [&] {
+    initrd_ = OpenFd(kernel, config.initrd->string(), O_RDONLY);
+    facts_.initrd_bytes = FileBytes(initrd_);
+    if (facts_.initrd_bytes == 0) throw Error("the file is empty");
+  });
+}
+
+void BootImages::Load(const VmPlan& plan, const GuestMemory& memory) const {
+  WithContext(Error("kernel " + config_.kernel.string()), [&] {
+    if (plan.boot.kernel_compressed) {
+      LoadCompressed(plan, memory);
+    } else {
+      ReadExactly(kernel_, 0, memory.Span(plan.boot.kernel, facts_.kernel_file_bytes));
+    }
+  });
+  if (!plan.boot.initrd) return;
+  WithContext(Error("initrd " + config_.initrd->string()), [&] {
+    const AddressRange& range = *plan.boot.initrd;
+    ReadExactly(initrd_, 0, memory.Span(range.start(), range.size_bytes()));
+  });
+}
+
+void BootImages::LoadCompressed(const VmPlan& plan, const GuestMemory& memory) const {
+  const std::span<std::byte> kernel = memory.Span(plan.boot.kernel, plan.boot.kernel_memory_bytes);
+  // The compressed file waits at the end of RAM, which nothing else uses yet.
+  const std::uint64_t after_kernel = plan.boot.fdt.start().value;
+  if (facts_.kernel_file_bytes > plan.ram.last().value - after_kernel) {
+    throw Error("does not fit in the guest's memory beside its compressed form",
+                "make memory.size larger");
+  }
+  const GuestAddress end_of_ram{plan.ram.last().value - facts_.kernel_file_bytes + 1};
+  const std::span<std::byte> compressed = memory.Span(end_of_ram, facts_.kernel_file_bytes);
+  ReadExactly(kernel_, 0, compressed);
+  std::size_t produced = 0;
+  const int status = Inflater().Inflate(compressed, kernel, produced);
+  std::memset(compressed.data(), 0, compressed.size());
+  if (status == Z_STREAM_END) return;
+  if (status != Z_BUF_ERROR) throw Error("corrupt: the gzip data is not valid");
+  throw Error(produced == kernel.size() ? "inflates to more than its header tells of"
+                                        : "cut short: the gzip data ends early");
+}
+
+}  // namespace microvm

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arch/arm64/guest_tree.h"
+
+#include "vmm/fdt/fdt_writer.h"
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+// bindings/interrupt-controller/arm,gic-v3.yaml: type and flags of a specifier.
+constexpr std::uint32_t kSpi = 0;
+constexpr std::uint32_t kPpi = 1;
+constexpr std::uint32_t kLevelHigh = 4;
+
+constexpr std::uint32_t kConsoleClockHz = 24'000'000;
+constexpr std::size_t kKaslrSeedBytes = 8;
+constexpr std::uint32_t kPmuPpi = 7;
+
+constexpr std::uint32_t Number(Phandle phandle) { return static_cast<std::uint32_t>(phandle); }
+
+void WriteChosen(FdtWriter& fdt, const VmPlan& plan, BootSeed seed) {
+  fdt.Node("chosen", [&] {
+    fdt.String("bootargs", plan.config.boot.cmdline);
+    if (plan.config.console.enabled) {
+      fdt.String("stdout-path", "/" + UnitName("serial", plan.console.start().value));
+    }
+    if (plan.boot.initrd) {
+      fdt.Cells64("linux,initrd-start", {plan.boot.initrd->start().value});
+      fdt.Cells64("linux,initrd-end", {plan.boot.initrd->last().value + 1});
+    }
+    if (seed.size() > kKaslrSeedBytes) {
+      fdt.Bytes("kaslr-seed", seed.first(kKaslrSeedBytes));
+      fdt.Bytes("rng-seed", seed.subspan(kKaslrSeedBytes));
+    }
+  });
+}
+
+void WriteMemory(FdtWriter& fdt, const AddressRange& ram) {
+  fdt.Node(UnitName("memory", ram.start().value), [&] {
+    fdt.String("device_type", "memory");
+    fdt.Cells64("reg", {ram.start().value, ram.size_bytes()});
+  });
+}
+
+void WriteCpus(FdtWriter& fdt, const VmPlan& plan) {  // bindings/arm/cpus.yaml
+  fdt.Node("cpus", [&] {
+    fdt.Cells("#address-cells", {1});
+    fdt.Cells("#size-cells", {0});
+    for (const std::uint64_t mpidr : plan.mpidrs) {
+      fdt.Node(UnitName("cpu", mpidr), [&] {
+        fdt.String("device_type", "cpu");
+        fdt.String("compatible", "arm,armv8");
+        fdt.Cells("reg", {static_cast<std::uint32_t>(mpidr)});
+        fdt.String("enable-method", "psci");
+      });
+    }
+  });
+}
+
+void WritePsci(FdtWriter& fdt) {  // bindings/arm/psci.yaml
+  fdt.Node("psci", [&] {
+    fdt.Strings("compatible", {"arm,psci-1.0", "arm,psci-0.2"});
+    fdt.String("method", "hvc");
+  });
+}
+
+void WriteTimer(FdtWriter& fdt) {  // bindings/timer/arm,arch_timer.yaml
+  fdt.Node("timer", [&] {
+    fdt.String("compatible", "arm,armv8-timer");
+    // Secure, non-secure, virtual and hypervisor timer.
+    fdt.Cells("interrupts", {kPpi, 13, kLevelHigh, kPpi, 14, kLevelHigh, kPpi, 11, kLevelHigh, kPpi,
+                             10, kLevelHigh});
+    fdt.Flag("always-on");
+  });
+}
+
+void WritePmu(FdtWriter& fdt) {  // bindings/arm/pmu.yaml
+  fdt.Node("pmu", [&] {
+    fdt.String("compatible", "arm,armv8-pmuv3");
+    fdt.Cells("interrupts", {kPpi, kPmuPpi, kLevelHigh});
+  });
+}
+
+void WriteGic(FdtWriter& fdt,
+              const VmPlan& plan) {  // bindings/interrupt-controller/arm,gic-v3.yaml
+  fdt.Node(UnitName("interrupt-controller", plan.gic_distributor.start().value), [&] {
+    fdt.String("compatible", "arm,gic-v3");
+    fdt.Cells64("reg",
+                {plan.gic_distributor.start().value, plan.gic_distributor.size_bytes(),
+                 plan.gic_redistributors.start().value, plan.gic_redistributors.size_bytes()});
+    fdt.Flag("interrupt-controller");
+    fdt.Cells("#interrupt-cells", {3});
+    fdt.Cells("phandle", {Number(Phandle::kGic)});
+  });
+}
+
+void WriteFixedClock(FdtWriter& fdt, const std::string& name, std::uint32_t phandle,
+                     std::uint32_t rate_hz) {  // bindings/clock/fixed-clock.yaml
+  fdt.Node(name, [&] {
+    fdt.String("compatible", "fixed-clock");
+    fdt.Cells("#clock-cells", {0});
+    fdt.Cells("clock-frequency", {rate_hz});
+    fdt.Cells("phandle", {phandle});
+  });
+}
+
+void WriteConsole(FdtWriter& fdt, const VmPlan& plan) {  // bindings/serial/pl011.yaml
+  const std::uint32_t clock = Number(Phandle::kConsoleClock);
+  WriteFixedClock(fdt, "console-clock", clock, kConsoleClockHz);
+  fdt.Node(UnitName("serial", plan.console.start().value), [&] {
+    fdt.Strings("compatible", {"arm,pl011", "arm,primecell"});
+    fdt.Cells64("reg", {plan.console.start().value, plan.console.size_bytes()});
+    fdt.Cells("interrupts", {kSpi, plan.console_spi.number, kLevelHigh});
+    fdt.Cells("clocks", {clock, clock});
+    fdt.Strings("clock-names", {"uartclk", "apb_pclk"});
+  });
+}
+
+void WriteNode(FdtWriter& fdt, const PlannedNode& node) {
+  fdt.Node(node.name, [&] {
+    for (const PlannedProperty& property : node.properties)
+      fdt.Bytes(property.name, property.value);
+    for (const PlannedNode& child : node.children) WriteNode(fdt, child);
+  });
+}
+
+}  // namespace
+
+std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed) {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.String("compatible", "linux,dummy-virt");
+    fdt.String("model", "microvm");
+    fdt.Cells("#address-cells", {2});
+    fdt.Cells("#size-cells", {2});
+    fdt.Cells("interrupt-parent", {Number(Phandle::kGic)});
+    WriteChosen(fdt, plan, seed);
+    WriteMemory(fdt, plan.ram);
+    WriteCpus(fdt, plan);
+    WritePsci(fdt);
+    WriteTimer(fdt);
+    if (plan.config.cpu.pmu) WritePmu(fdt);
+    WriteGic(fdt, plan);
+    if (plan.config.console.enabled) WriteConsole(fdt, plan);
+    for (const PlannedDevice& device : plan.devices) {
+      for (const PlannedClock& clock : device.clocks) {
+        WriteFixedClock(fdt, clock.name, clock.phandle, static_cast<std::uint32_t>(clock.rate_hz));
+      }
+      WriteNode(fdt, device.node);
+    }
+  });
+  std::vector<std::byte> blob = fdt.Finish();
+  if (blob.size() > plan.boot.fdt.size_bytes()) {
+    throw Error("the guest's device tree has " + std::to_string(blob.size()) +
+                " bytes; Linux takes " + std::to_string(plan.boot.fdt.size_bytes()) + " at most");
+  }
+  return blob;
+}
+
+}  // namespace microvm

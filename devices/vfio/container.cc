@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/vfio/container.h"
+
+#include <fcntl.h>
+#include <linux/vfio.h>
+
+#include <cerrno>
+
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+constexpr const char* kContainerPath = "/dev/vfio/vfio";
+
+Fd OpenContainer(HostKernel& kernel) {
+  const Error context("this host offers no VFIO",
+                      "the kernel needs CONFIG_VFIO, CONFIG_VFIO_CONTAINER and "
+                      "CONFIG_VFIO_PLATFORM; modprobe vfio vfio-platform");
+  return WithContext(context, [&] { return OpenFd(kernel, kContainerPath, O_RDWR); });
+}
+
+std::string JoinLines(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += "\n  " + line;
+  return text;
+}
+
+[[noreturn]] void ThrowSetIommuFailed(const std::exception& error, IommuType type) {
+  if (type == IommuType::kType1 && ErrnoOf(error) == EPERM) {
+    std::throw_with_nested(
+        Error("the host's IOMMU does not isolate message-signalled interrupts for this device",
+              "if the device cannot send MSIs (most platform devices cannot), allow it:\n"
+              "echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts\n"
+              "or, on the kernel's command line: vfio_iommu_type1.allow_unsafe_interrupts=1"));
+  }
+  if (ErrnoOf(error) == EPERM) {
+    std::throw_with_nested(
+        Error("no-IOMMU access needs the capability CAP_SYS_RAWIO", "run as root"));
+  }
+  std::throw_with_nested(Error("the host's IOMMU cannot be used"));
+}
+
+}  // namespace
+
+VfioContainer::VfioContainer(HostKernel& kernel, const HostSysfs& sysfs, IommuType type)
+    : kernel_(kernel), sysfs_(sysfs), type_(type), fd_(OpenContainer(kernel)) {
+  const int version = CheckedIoctl(fd_, IOCTL_CODE(VFIO_GET_API_VERSION));
+  if (version != VFIO_API_VERSION) {
+    throw Error("VFIO has API version " + std::to_string(version) + ", not " +
+                std::to_string(VFIO_API_VERSION));
+  }
+}
+
+Fd VfioContainer::OpenGroup(const HostDevice& device) {
+  const std::string path = sysfs_.GroupPath(device);
+  try {
+    return OpenFd(kernel_, path, O_RDWR);
+  } catch (const std::exception& error) {
+    switch (ErrnoOf(error)) {
+      case EBUSY: {
+        const auto users = sysfs_.ProcessesWithOpen(path);
+        std::throw_with_nested(Error("its IOMMU group is already in use" +
+                                         (users.empty() ? "" : " by process" + JoinLines(users)),
+                                     "stop the process that has it"));
+      }
+      case EACCES:
+      case EPERM:
+        std::throw_with_nested(Error("no permission to use its IOMMU group",
+                                     device.no_iommu ? "run as root (no-IOMMU groups need "
+                                                       "CAP_SYS_RAWIO)"
+                                                     : "run as root, or: chown USER " + path));
+      default:
+        std::throw_with_nested(Error("its IOMMU group cannot be opened",
+                                     "is the device bound? microvm device bind " + device.name));
+    }
+  }
+}
+
+void VfioContainer::Attach(const Fd& group, const HostDevice& device) {
+  vfio_group_status status{};
+  status.argsz = sizeof(status);
+  CheckedIoctl(group, IOCTL_CODE(VFIO_GROUP_GET_STATUS), &status);
+  if ((status.flags & VFIO_GROUP_FLAGS_VIABLE) == 0) {
+    const std::string number = std::to_string(*device.iommu_group);
+    throw Error("its IOMMU group " + number +
+                    " is not viable: another device of the group is bound to a driver of the host",
+                "bind every device of the group to VFIO, or unbind it:\n"
+                "ls /sys/kernel/iommu_groups/" +
+                    number + "/devices");
+  }
+  int container = fd_.get();
+  CheckedIoctl(group, IOCTL_CODE(VFIO_GROUP_SET_CONTAINER), &container);
+  if (!groups_.empty()) return;
+  // A container's type can be set once it has a group, and then only once.
+  const unsigned long type = type_ == IommuType::kType1 ? VFIO_TYPE1v2_IOMMU : VFIO_NOIOMMU_IOMMU;
+  try {
+    CheckedIoctl(fd_, IOCTL_CODE(VFIO_SET_IOMMU), type);
+  } catch (const std::exception& error) {
+    ThrowSetIommuFailed(error, type_);
+  }
+}
+
+Fd VfioContainer::OpenDevice(const HostDevice& device) {
+  auto found = groups_.find(*device.iommu_group);
+  if (found == groups_.end()) {
+    Fd group = OpenGroup(device);
+    Attach(group, device);
+    found = groups_.emplace(*device.iommu_group, std::move(group)).first;
+  }
+  std::string name = device.name;
+  const Error context("the device cannot be opened",
+                      "see: dmesg | tail\nif the kernel asks for a reset driver: "
+                      "echo 0 > /sys/module/vfio_platform/parameters/reset_required");
+  return WithContext(context, [&] {
+    return Fd(kernel_,
+              CheckedIoctl(found->second, IOCTL_CODE(VFIO_GROUP_GET_DEVICE_FD), name.data()));
+  });
+}
+
+void VfioContainer::MapDma(const AddressRange& guest, void* memory) {
+  vfio_iommu_type1_dma_map map{};
+  map.argsz = sizeof(map);
+  map.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+  map.vaddr = reinterpret_cast<std::uintptr_t>(memory);
+  map.iova = guest.start().value;
+  map.size = guest.size_bytes();
+  const Error context("cannot map the guest's memory for DMA at " + ToString(guest),
+                      "ENOMEM: raise the limit on locked memory (ulimit -l unlimited) or run as "
+                      "root\nEINVAL: the range meets a window that the IOMMU reserves; see "
+                      "/sys/kernel/iommu_groups/*/reserved_regions");
+  WithContext(context, [&] { CheckedIoctl(fd_, IOCTL_CODE(VFIO_IOMMU_MAP_DMA), &map); });
+}
+
+}  // namespace microvm

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/vfio/device.h"
+
+#include <linux/vfio.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+const char* ActionName(std::uint32_t action) {
+  switch (action) {
+    case VFIO_IRQ_SET_ACTION_MASK:
+      return "VFIO_DEVICE_SET_IRQS (mask)";
+    case VFIO_IRQ_SET_ACTION_UNMASK:
+      return "VFIO_DEVICE_SET_IRQS (unmask)";
+    default:
+      return "VFIO_DEVICE_SET_IRQS (trigger)";
+  }
+}
+
+}  // namespace
+
+VfioDevice::VfioDevice(Fd fd) : fd_(std::move(fd)) {
+  vfio_device_info info{};
+  info.argsz = sizeof(info);
+  CheckedIoctl(fd_, IOCTL_CODE(VFIO_DEVICE_GET_INFO), &info);
+  can_reset_ = (info.flags & VFIO_DEVICE_FLAGS_RESET) != 0;
+  for (std::uint32_t index = 0; index < info.num_regions; ++index) {
+    regions_.push_back(ReadRegion(index));
+  }
+  for (std::uint32_t index = 0; index < info.num_irqs; ++index) {
+    interrupts_.push_back(ReadInterrupt(index));
+  }
+}
+
+VfioRegion VfioDevice::ReadRegion(std::uint32_t index) const {
+  return WithContext(Error("region " + std::to_string(index)), [&] {
+    vfio_region_info info{};
+    info.argsz = sizeof(info);
+    info.index = index;
+    CheckedIoctl(fd_, IOCTL_CODE(VFIO_DEVICE_GET_REGION_INFO), &info);
+    if (info.size == 0) throw Error("VFIO reports a size of zero");
+    return VfioRegion{.size_bytes = info.size,
+                      .offset = info.offset,
+                      .mappable = (info.flags & VFIO_REGION_INFO_FLAG_MMAP) != 0,
+                      .readable = (info.flags & VFIO_REGION_INFO_FLAG_READ) != 0,
+                      .writable = (info.flags & VFIO_REGION_INFO_FLAG_WRITE) != 0};
+  });
+}
+
+VfioInterrupt VfioDevice::ReadInterrupt(std::uint32_t index) const {
+  return WithContext(Error("interrupt " + std::to_string(index)), [&] {
+    vfio_irq_info info{};
+    info.argsz = sizeof(info);
+    info.index = index;
+    CheckedIoctl(fd_, IOCTL_CODE(VFIO_DEVICE_GET_IRQ_INFO), &info);
+    if ((info.flags & VFIO_IRQ_INFO_EVENTFD) == 0 || info.count != 1) {
+      throw Error("VFIO does not signal it through one eventfd");
+    }
+    return VfioInterrupt{.automasked = (info.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0};
+  });
+}
+
+MemoryMapping VfioDevice::MapRegion(std::uint32_t index) const {
+  return WithContext(Error("region " + std::to_string(index)), [&] {
+    const VfioRegion& region = regions_.at(index);
+    return MemoryMapping::OfFile(fd_, region.size_bytes, static_cast<off_t>(region.offset));
+  });
+}
+
+void VfioDevice::Reset() { CheckedIoctl(fd_, IOCTL_CODE(VFIO_DEVICE_RESET)); }
+
+void VfioDevice::SetEvent(std::uint32_t index, std::uint32_t action, int eventfd) {
+  alignas(vfio_irq_set) std::array<std::byte, sizeof(vfio_irq_set) + sizeof(std::int32_t)> buffer{};
+  vfio_irq_set set{};
+  set.argsz = buffer.size();
+  set.flags = VFIO_IRQ_SET_DATA_EVENTFD | action;
+  set.index = index;
+  set.count = 1;
+  const std::int32_t descriptor = eventfd;
+  std::memcpy(buffer.data(), &set, sizeof(set));
+  std::memcpy(buffer.data() + sizeof(set), &descriptor, sizeof(descriptor));
+  const std::string what = "interrupt " + std::to_string(index);
+  try {
+    CheckedIoctl(fd_, {VFIO_DEVICE_SET_IRQS, ActionName(action)}, buffer.data());
+  } catch (const std::exception& error) {
+    if (ErrnoOf(error) != EBUSY) std::throw_with_nested(Error(what));
+    std::throw_with_nested(
+        Error(what + " is taken: a driver of the host, or another interrupt of this device, uses "
+                     "the same line",
+              "see who has it: grep -n . /proc/interrupts"));
+  }
+}
+
+void VfioDevice::SetState(std::uint32_t index, std::uint32_t action, std::uint32_t count) {
+  vfio_irq_set set{};
+  set.argsz = sizeof(set);
+  set.flags = VFIO_IRQ_SET_DATA_NONE | action;
+  set.index = index;
+  set.count = count;
+  WithContext(Error("interrupt " + std::to_string(index)), [&] {
+    CheckedIoctl(fd_, {VFIO_DEVICE_SET_IRQS, ActionName(action)}, &set);
+  });
+}
+
+void VfioDevice::SetTrigger(std::uint32_t index, const Fd& eventfd) {
+  SetEvent(index, VFIO_IRQ_SET_ACTION_TRIGGER, eventfd.get());
+}
+
+void VfioDevice::ClearTrigger(std::uint32_t index) {
+  SetState(index, VFIO_IRQ_SET_ACTION_TRIGGER, 0);
+}
+
+void VfioDevice::SetUnmaskEvent(std::uint32_t index, const Fd& eventfd) {
+  SetEvent(index, VFIO_IRQ_SET_ACTION_UNMASK, eventfd.get());
+}
+
+void VfioDevice::ClearUnmaskEvent(std::uint32_t index) {
+  SetEvent(index, VFIO_IRQ_SET_ACTION_UNMASK, -1);
+}
+
+void VfioDevice::Mask(std::uint32_t index) { SetState(index, VFIO_IRQ_SET_ACTION_MASK, 1); }
+
+void VfioDevice::Unmask(std::uint32_t index) { SetState(index, VFIO_IRQ_SET_ACTION_UNMASK, 1); }
+
+}  // namespace microvm

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/vfio/platform_device.h"
+
+#include <cstdio>
+
+#include "vmm/host/error.h"
+
+namespace microvm {
+
+MmioResult TrappedRegion::Read(std::uint64_t offset, std::span<std::byte> out) noexcept {
+  reads_.fetch_add(1, std::memory_order_relaxed);
+  if (!region_.readable) return MmioResult::kBadAccess;
+  const Fd& fd = device_.fd();
+  const auto at = static_cast<off_t>(region_.offset + offset);
+  const ssize_t count = fd.kernel().Pread(fd.get(), out.data(), out.size(), at);
+  return count == static_cast<ssize_t>(out.size()) ? MmioResult::kOk : MmioResult::kDeviceError;
+}
+
+MmioResult TrappedRegion::Write(std::uint64_t offset, std::span<const std::byte> in) noexcept {
+  writes_.fetch_add(1, std::memory_order_relaxed);
+  if (!region_.writable) return MmioResult::kBadAccess;
+  const Fd& fd = device_.fd();
+  const auto at = static_cast<off_t>(region_.offset + offset);
+  const ssize_t count = fd.kernel().Pwrite(fd.get(), in.data(), in.size(), at);
+  return count == static_cast<ssize_t>(in.size()) ? MmioResult::kOk : MmioResult::kDeviceError;
+}
+
+ArmedInterrupt::ArmedInterrupt(VfioDevice& device, std::uint32_t index,
+                               const PlannedInterrupt& plan, const Vm& vm, const Fd& trigger,
+                               const Fd& resample)
+    : device_(device),
+      index_(index),
+      level_(plan.trigger == Trigger::kLevel),
+      irqfd_(level_ ? Irqfd::Level(vm, plan.spi, trigger, resample)
+                    : Irqfd::Edge(vm, plan.spi, trigger)) {
+  try {
+    if (level_) device_.SetUnmaskEvent(index_, resample);
+    device_.SetTrigger(index_, trigger);
+    // An earlier boot of the guest may have left the line masked; if it is high, it fires now.
+    if (level_) device_.Unmask(index_);
+  } catch (...) {
+    Disarm();
+    throw;
+  }
+}
+
+ArmedInterrupt::~ArmedInterrupt() { Disarm(); }
+
+void ArmedInterrupt::Disarm() noexcept {
+  try {
+    if (level_) device_.Mask(index_);
+    device_.ClearTrigger(index_);
+    if (level_) device_.ClearUnmaskEvent(index_);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "microvm: cannot disarm an interrupt\n%s", FormatChain(error).c_str());
+  }
+}
+
+VfioPlatformDevice::VfioPlatformDevice(std::unique_ptr<VfioDevice> device,
+                                       const PlannedDevice& plan)
+    : device_(std::move(device)), plan_(plan) {
+  for (std::uint32_t index = 0; index < plan_.regions.size(); ++index) {
+    if (plan_.regions[index].mapped) {
+      mappings_.push_back(device_->MapRegion(index));
+    } else {
+      trapped_.emplace_back(plan_.host + " region " + std::to_string(index), *device_,
+                            device_->regions()[index]);
+    }
+  }
+  for (const PlannedInterrupt& interrupt : plan_.interrupts) {
+    HostKernel& kernel = device_->fd().kernel();
+    Eventfds& eventfds = eventfds_.emplace_back();
+    eventfds.trigger = MakeEventFd(kernel);
+    if (interrupt.trigger == Trigger::kLevel) eventfds.resample = MakeEventFd(kernel);
+  }
+}
+
+void VfioPlatformDevice::AddRegions(Vm& vm, MmioBus& bus) {
+  auto mapping = mappings_.begin();
+  auto trapped = trapped_.begin();
+  for (const PlannedRegion& region : plan_.regions) {
+    if (region.mapped) {
+      vm.AddMemslot(region.guest.start(), (mapping++)->bytes());
+    } else {
+      bus.Map(region.guest, *trapped++);
+    }
+  }
+}
+
+std::vector<std::unique_ptr<ArmedInterrupt>> VfioPlatformDevice::ArmInterrupts(const Vm& vm) {
+  std::vector<std::unique_ptr<ArmedInterrupt>> armed;
+  for (std::uint32_t index = 0; index < plan_.interrupts.size(); ++index) {
+    const Eventfds& eventfds = eventfds_[index];
+    armed.push_back(std::make_unique<ArmedInterrupt>(*device_, index, plan_.interrupts[index], vm,
+                                                     eventfds.trigger, eventfds.resample));
+  }
+  return armed;
+}
+
+bool VfioPlatformDevice::Reset() {
+  if (!device_->can_reset()) return false;
+  device_->Reset();
+  return true;
+}
+
+std::uint64_t VfioPlatformDevice::mapped_bytes() const {
+  std::uint64_t sum = 0;
+  for (const MemoryMapping& mapping : mappings_) sum += mapping.bytes().size();
+  return sum;
+}
+
+std::uint64_t VfioPlatformDevice::trapped_reads() const {
+  std::uint64_t sum = 0;
+  for (const TrappedRegion& region : trapped_) sum += region.reads();
+  return sum;
+}
+
+std::uint64_t VfioPlatformDevice::trapped_writes() const {
+  std::uint64_t sum = 0;
+  for (const TrappedRegion& region : trapped_) sum += region.writes();
+  return sum;
+}
+
+}  // namespace microvm

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "devices/mmio_bus.h"
+#include "devices/mmio_device.h"
+#include "devices/vfio/device.h"
+#include "vmm/kvm/irqfd.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/plan/vm_plan.h"
+
+namespace microvm {
+
+// A region that cannot be mapped into the guest: each access is a read or write of the device's
+// descriptor. Only the counters are shared between threads; the kernel does the locking.
+class TrappedRegion final : public MmioDevice {
+ public:
+  TrappedRegion(std::string name, const VfioDevice& device, const VfioRegion& region)
+      : name_(std::move(name)), device_(device), region_(region) {}
+
+  [[nodiscard]] std::string_view name() const override { return name_; }
+  MmioResult Read(std::uint64_t offset, std::span<std::byte> out) noexcept override;
+  MmioResult Write(std::uint64_t offset, std::span<const std::byte> in) noexcept override;
+
+  [[nodiscard]] std::uint64_t reads() const { return reads_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t writes() const { return writes_.load(std::memory_order_relaxed); }
+
+ private:
+  std::string name_;
+  const VfioDevice& device_;
+  VfioRegion region_;
+  std::atomic<std::uint64_t> reads_{0};
+  std::atomic<std::uint64_t> writes_{0};
+};
+
+// An interrupt of a passed-through device on its way into one boot of the guest: VFIO signals the
+// trigger, KVM injects; for a level, KVM signals resample at the guest's EOI and VFIO unmasks.
+// Armed by the constructor, in the order that loses nothing; disarmed by the destructor, masked
+// first, so that the line cannot fire into a VM that is going away.
+class ArmedInterrupt {
+ public:
+  ArmedInterrupt(VfioDevice& device, std::uint32_t index, const PlannedInterrupt& plan,
+                 const Vm& vm, const Fd& trigger, const Fd& resample);
+  ArmedInterrupt(const ArmedInterrupt&) = delete;
+  ArmedInterrupt& operator=(const ArmedInterrupt&) = delete;
+  ArmedInterrupt(ArmedInterrupt&&) = delete;
+  ArmedInterrupt& operator=(ArmedInterrupt&&) = delete;
+  ~ArmedInterrupt();
+
+ private:
+  void Disarm() noexcept;
+
+  VfioDevice& device_;
+  std::uint32_t index_;
+  bool level_;
+  Irqfd irqfd_;
+};
+
+// A passed-through device as the guest sees it. Lives as long as the machine, over all boots of
+// the guest; closing the device's descriptor is the last thing that happens to it, and makes the
+// kernel reset it where it can.
+class VfioPlatformDevice {
+ public:
+  // Maps every region the plan maps and makes the eventfds. Throws a chain.
+  VfioPlatformDevice(std::unique_ptr<VfioDevice> device, const PlannedDevice& plan);
+
+  // Adds the regions to a VM: memory slots for mapped ones, the bus for trapped ones.
+  void AddRegions(Vm& vm, MmioBus& bus);
+  // Connects the interrupts to a VM whose vGIC is initialised.
+  [[nodiscard]] std::vector<std::unique_ptr<ArmedInterrupt>> ArmInterrupts(const Vm& vm);
+  // Resets the device where the kernel can; false if it cannot.
+  bool Reset();
+
+  [[nodiscard]] const std::string& name() const { return plan_.host; }
+  [[nodiscard]] std::uint64_t mapped_bytes() const;
+  [[nodiscard]] std::uint64_t trapped_reads() const;
+  [[nodiscard]] std::uint64_t trapped_writes() const;
+
+ private:
+  struct Eventfds {
+    Fd trigger;
+    Fd resample;  // level interrupts only
+  };
+
+  std::unique_ptr<VfioDevice> device_;
+  PlannedDevice plan_;
+  std::vector<MemoryMapping> mappings_;  // in the order of the mapped regions
+  std::deque<TrappedRegion> trapped_;    // in the order of the trapped regions
+  std::vector<Eventfds> eventfds_;
+};
+
+}  // namespace microvm

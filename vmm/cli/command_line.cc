@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/cli/command_line.h"
+
+#include <string_view>
+
+namespace microvm {
+
+const char* const kHelpText =
+    R"(microvm runs a virtual machine that owns devices of this host.
+
+  microvm --config FILE [--stats FILE]     run it; its console is standard input and output
+  microvm --config FILE --check            open its devices and files, plan, and exit
+  microvm --config FILE --print-plan       show every address, interrupt and property decided
+  microvm --config FILE --dump-dtb FILE    write the guest's device tree
+  microvm device list                      the host's devices, their drivers and IOMMU groups
+  microvm device inspect NAME              what one has, and what keeps it from being passed through
+  microvm device bind NAME... | --config FILE      hand devices to VFIO
+  microvm device unbind NAME... | --config FILE    give them back to the host's drivers
+  microvm --help | --version
+
+  --stats FILE   at exit, write what happened as JSON: start-up phases, exits, interrupts
+
+In a terminal, Ctrl-] q ends the guest.
+Exit status: 0 the guest powered off, or was told to stop; 1 set-up failed; 2 the command line or
+the configuration is wrong; 3 the guest failed.
+)";
+
+namespace {
+
+class Arguments {
+ public:
+  explicit Arguments(std::span<const char* const> list) : list_(list) {}
+
+  [[nodiscard]] bool empty() const { return list_.empty(); }
+  std::string Next() {
+    std::string argument = list_.front();
+    list_ = list_.subspan(1);
+    return argument;
+  }
+  std::string ValueOf(const std::string& option) {
+    if (list_.empty() || std::string_view(list_.front()).starts_with("--")) {
+      throw UsageError(option + " needs a file");
+    }
+    return Next();
+  }
+
+ private:
+  std::span<const char* const> list_;
+};
+
+CommandLine ParseDevice(Arguments arguments) {
+  CommandLine line;
+  if (arguments.empty()) throw UsageError("device: list, inspect, bind or unbind?");
+  const std::string verb = arguments.Next();
+  if (verb == "list") {
+    line.command = Command::kDeviceList;
+  } else if (verb == "inspect") {
+    line.command = Command::kDeviceInspect;
+  } else if (verb == "bind") {
+    line.command = Command::kDeviceBind;
+  } else if (verb == "unbind") {
+    line.command = Command::kDeviceUnbind;
+  } else {
+    throw UsageError("device " + verb + ": no such command; list, inspect, bind or unbind");
+  }
+  const bool takes_config = verb == "bind" || verb == "unbind";
+  while (!arguments.empty()) {
+    const std::string argument = arguments.Next();
+    if (argument == "--config" && takes_config) {
+      line.config = arguments.ValueOf(argument);
+    } else if (argument.starts_with("-")) {
+      throw UsageError("device " + verb + ": unknown option " + argument);
+    } else {
+      line.devices.push_back(argument);
+    }
+  }
+  if (verb == "list" && !line.devices.empty()) throw UsageError("device list takes no name");
+  if (verb == "inspect" && line.devices.size() != 1) {
+    throw UsageError("device inspect takes one name");
+  }
+  if (takes_config && line.devices.empty() == line.config.empty()) {
+    throw UsageError("device " + verb + " takes names, or --config FILE");
+  }
+  return line;
+}
+
+}  // namespace
+
+CommandLine ParseCommandLine(std::span<const char* const> list) {
+  Arguments arguments(list);
+  if (arguments.empty()) throw UsageError("nothing to do");
+  if (std::string_view(list.front()) == "device") return ParseDevice(Arguments(list.subspan(1)));
+  CommandLine line;
+  std::optional<Command> command;
+  const auto choose = [&](Command chosen) {
+    if (command) throw UsageError("--check, --print-plan and --dump-dtb exclude each other");
+    command = chosen;
+  };
+  while (!arguments.empty()) {
+    const std::string argument = arguments.Next();
+    if (argument == "--help" || argument == "-h") {
+      line.command = Command::kHelp;
+      return line;
+    }
+    if (argument == "--version") {
+      line.command = Command::kVersion;
+      return line;
+    }
+    if (argument == "--config") {
+      if (!line.config.empty()) throw UsageError("--config is given twice");
+      line.config = arguments.ValueOf(argument);
+    } else if (argument == "--stats") {
+      line.stats = arguments.ValueOf(argument);
+    } else if (argument == "--check") {
+      choose(Command::kCheck);
+    } else if (argument == "--print-plan") {
+      choose(Command::kPrintPlan);
+    } else if (argument == "--dump-dtb") {
+      choose(Command::kDumpDtb);
+      line.dtb = arguments.ValueOf(argument);
+    } else {
+      throw UsageError("unknown argument '" + argument + "'");
+    }
+  }
+  if (line.config.empty()) throw UsageError("--config FILE is missing");
+  line.command = command.value_or(Command::kRun);
+  if (line.stats && line.command != Command::kRun) {
+    throw UsageError("--stats goes with running a guest");
+  }
+  return line;
+}
+
+}  // namespace microvm

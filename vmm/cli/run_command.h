@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "vmm/cli/command_line.h"
+#include "vmm/host/host_device.h"
+#include "vmm/host/host_kernel.h"
+
+namespace microvm {
+
+// The commands on a VM: run, check, print the plan, dump the tree. Returns the exit status; throws
+// ConfigError for a wrong configuration and a chain for a set-up that failed.
+int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs);
+
+}  // namespace microvm

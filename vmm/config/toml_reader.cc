@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/config/toml_reader.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "vmm/config/vm_config.h"
+
+namespace microvm {
+namespace {
+
+// "128M" -> 134217728; nothing for anything else.
+std::optional<std::uint64_t> ParseSize(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return std::nullopt;
+  const std::string_view suffix(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  unsigned shift = 0;
+  if (suffix == "K") shift = 10;
+  if (suffix == "M") shift = 20;
+  if (suffix == "G") shift = 30;
+  if (shift == 0 && !suffix.empty()) return std::nullopt;
+  if (number > (UINT64_MAX >> shift)) return std::nullopt;
+  return number << shift;
+}
+
+std::string FormatSize(std::uint64_t bytes) {
+  if (bytes % (1ULL << 30) == 0) return std::to_string(bytes >> 30) + "G";
+  if (bytes % (1ULL << 20) == 0) return std::to_string(bytes >> 20) + "M";
+  if (bytes % (1ULL << 10) == 0) return std::to_string(bytes >> 10) + "K";
+  return std::to_string(bytes);
+}
+
+std::string FormatRange(std::int64_t minimum, std::int64_t maximum) {
+  return "must be an integer from " + std::to_string(minimum) + " to " + std::to_string(maximum);
+}
+
+}  // namespace
+
+void ConfigProblems::Add(const toml::source_region& place, std::string_view key,
+                         std::string_view problem) {
+  std::string text(key);
+  if (!text.empty()) text += ": ";
+  text += problem;
+  // A table that is not in the file has no place of its own; it belongs at the top.
+  problems_.push_back({std::max<std::uint32_t>(place.begin.line, 1),
+                       std::max<std::uint32_t>(place.begin.column, 1), std::move(text)});
+}
+
+void ConfigProblems::ThrowIfAny() const {
+  if (problems_.empty()) return;
+  std::vector<Problem> sorted = problems_;
+  std::stable_sort(sorted.begin(), sorted.end(), [](const Problem& a, const Problem& b) {
+    return std::pair(a.line, a.column) < std::pair(b.line, b.column);
+  });
+  std::string text;
+  for (const Problem& problem : sorted) {
+    if (!text.empty()) text += '\n';
+    text += file_ + ":" + std::to_string(problem.line) + ":" + std::to_string(problem.column) +
+            ": " + problem.text;
+  }
+  throw ConfigError(text);
+}
+
+TomlReader::TomlReader(const toml::table* table, std::string name, const toml::source_region& place,
+                       ConfigProblems& problems)
+    : table_(table), name_(std::move(name)), place_(place), problems_(&problems) {}
+
+const toml::node* TomlReader::Take(std::string_view key) {
+  consumed_.emplace(key);
+  return table_ == nullptr ? nullptr : table_->get(key);
+}
+
+std::string TomlReader::Qualified(std::string_view key) const {
+  return name_.empty() ? std::string(key) : name_ + "." + std::string(key);
+}
+
+bool TomlReader::Has(std::string_view key) const {
+  return table_ != nullptr && table_->contains(key);
+}
+
+void TomlReader::Report(std::string_view key, std::string_view problem) {
+  const toml::node* node = table_ == nullptr ? nullptr : table_->get(key);
+  problems_->Add(node == nullptr ? place_ : node->source(), Qualified(key), problem);
+}
+
+void TomlReader::Require(std::string_view key) {
+  if (!Has(key)) Report(key, "missing");
+}
+
+std::optional<std::string> TomlReader::String(std::string_view key) {
+  const toml::node* node = Take(key);
+  if (node == nullptr) return std::nullopt;
+  if (const auto* value = node->as_string()) {
+    if (value->get().find('\0') == std::string::npos) return value->get();
+    Report(key, "must not contain a NUL character");
+    return std::nullopt;
+  }
+  Report(key, "must be a string");
+  return std::nullopt;
+}
+
+std::optional<bool> TomlReader::Bool(std::string_view key) {
+  const toml::node* node = Take(key);
+  if (node == nullptr) return std::nullopt;
+  if (const auto* value = node->as_boolean()) return value->get();
+  Report(key, "must be true or false");
+  return std::nullopt;
+}
+
+std::optional<std::int64_t> TomlReader::Integer(std::string_view key, std::int64_t minimum,
+                                                std::int64_t maximum) {
+  const toml::node* node = Take(key);
+  if (node == nullptr) return std::nullopt;
+  const auto* value = node->as_integer();
+  if (value != nullptr && value->get() >= minimum && value->get() <= maximum) return value->get();
+  Report(key, FormatRange(minimum, maximum));
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> TomlReader::Size(std::string_view key, std::uint64_t unit_bytes) {
+  const toml::node* node = Take(key);
+  if (node == nullptr) return std::nullopt;
+  std::optional<std::uint64_t> size;
+  if (const auto* text = node->as_string()) size = ParseSize(text->get());
+  if (const auto* number = node->as_integer(); number != nullptr && number->get() > 0) {
+    size = static_cast<std::uint64_t>(number->get());
+  }
+  if (size && *size > 0 && *size % unit_bytes == 0) return size;
+  Report(key, "must be a size such as \"128M\", a multiple of " + FormatSize(unit_bytes));
+  return std::nullopt;
+}
+
+std::vector<std::int64_t> TomlReader::Integers(std::string_view key, std::int64_t minimum,
+                                               std::int64_t maximum) {
+  std::vector<std::int64_t> result;
+  const toml::node* node = Take(key);
+  if (node == nullptr) return result;
+  const toml::array* array = node->as_array();
+  if (array == nullptr) {
+    Report(key, "must be a list of integers");
+    return result;
+  }
+  for (const toml::node& element : *array) {
+    const auto* value = element.as_integer();
+    if (value != nullptr && value->get() >= minimum && value->get() <= maximum) {
+      result.push_back(value->get());
+    } else {
+      problems_->Add(element.source(), Qualified(key), FormatRange(minimum, maximum));
+    }
+  }
+  return result;
+}
+
+std::vector<std::string> TomlReader::Strings(std::string_view key) {
+  std::vector<std::string> result;
+  const toml::node* node = Take(key);
+  if (node == nullptr) return result;
+  const toml::array* array = node->as_array();
+  if (array == nullptr) {
+    Report(key, "must be a list of strings");
+    return result;
+  }
+  for (const toml::node& element : *array) {
+    if (const auto* value = element.as_string()) {
+      result.push_back(value->get());
+    } else {
+      problems_->Add(element.source(), Qualified(key), "must be a string");
+    }
+  }
+  return result;
+}
+
+std::vector<std::pair<std::string, std::int64_t>> TomlReader::NamedIntegers(std::string_view key) {
+  std::vector<std::pair<std::string, std::int64_t>> result;
+  const toml::node* node = Take(key);
+  if (node == nullptr) return result;
+  const toml::table* table = node->as_table();
+  if (table == nullptr) {
+    Report(key, "must be a table of name = integer");
+    return result;
+  }
+  for (const auto& [name, element] : *table) {
+    const auto* value = element.as_integer();
+    if (value != nullptr && value->get() > 0) {
+      result.emplace_back(name.str(), value->get());
+    } else {
+      problems_->Add(element.source(), Qualified(key) + "." + std::string(name.str()),
+                     "must be a positive integer");
+    }
+  }
+  return result;
+}
+
+std::optional<std::size_t> TomlReader::Word(std::string_view key,
+                                            const std::vector<std::string_view>& words) {
+  const toml::node* node = Take(key);
+  if (node == nullptr) return std::nullopt;
+  std::string list;
+  const auto* value = node->as_string();
+  for (std::size_t index = 0; index < words.size(); ++index) {
+    if (value != nullptr && value->get() == words[index]) return index;
+    list += (list.empty() ? "\"" : ", \"") + std::string(words[index]) + "\"";
+  }
+  Report(key, "must be one of " + list);
+  return std::nullopt;
+}
+
+TomlReader TomlReader::Table(std::string_view key) {
+  const toml::node* node = Take(key);
+  if (node == nullptr) return {nullptr, Qualified(key), place_, *problems_};
+  if (node->as_table() == nullptr) Report(key, "must be a table");
+  return {node->as_table(), Qualified(key), node->source(), *problems_};
+}
+
+std::vector<TomlReader> TomlReader::Tables(std::string_view key) {
+  std::vector<TomlReader> result;
+  const toml::node* node = Take(key);
+  if (node == nullptr) return result;
+  const toml::array* array = node->as_array();
+  if (array == nullptr) {
+    Report(key, "must be a list of tables: [[" + Qualified(key) + "]]");
+    return result;
+  }
+  for (const toml::node& element : *array) {
+    if (const toml::table* table = element.as_table()) {
+      result.emplace_back(table, Qualified(key), element.source(), *problems_);
+    } else {
+      problems_->Add(element.source(), Qualified(key), "must be a table");
+    }
+  }
+  return result;
+}
+
+void TomlReader::Finish() {
+  if (table_ == nullptr) return;
+  for (const auto& [key, node] : *table_) {
+    if (consumed_.contains(key.str())) continue;
+    problems_->Add(key.source(), Qualified(key.str()), "unknown key");
+  }
+}
+
+}  // namespace microvm

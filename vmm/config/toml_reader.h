@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <toml++/toml.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace microvm {
+
+// Collects problems with their places, so that a user sees all of them at once.
+class ConfigProblems {
+ public:
+  explicit ConfigProblems(std::string file) : file_(std::move(file)) {}
+
+  void Add(const toml::source_region& place, std::string_view key, std::string_view problem);
+  // Throws ConfigError, in the order of the file, if there are any.
+  void ThrowIfAny() const;
+
+ private:
+  struct Problem {
+    std::uint32_t line;
+    std::uint32_t column;
+    std::string text;
+  };
+  std::string file_;
+  std::vector<Problem> problems_;
+};
+
+// Reads one TOML table. Each getter consumes its key; Finish() reports the keys nobody asked for.
+// A getter returns nothing where the key is absent or wrong; what is wrong has been reported.
+class TomlReader {
+ public:
+  // `table` may be null: an absent table, all of whose keys are absent. Its place is `parent`'s.
+  TomlReader(const toml::table* table, std::string name, const toml::source_region& place,
+             ConfigProblems& problems);
+
+  std::optional<std::string> String(std::string_view key);
+  std::optional<bool> Bool(std::string_view key);
+  std::optional<std::int64_t> Integer(std::string_view key, std::int64_t minimum,
+                                      std::int64_t maximum);
+  // A size such as "128M" (K, M, G) or a number of bytes; a positive multiple of `unit_bytes`.
+  std::optional<std::uint64_t> Size(std::string_view key, std::uint64_t unit_bytes);
+  std::vector<std::int64_t> Integers(std::string_view key, std::int64_t minimum,
+                                     std::int64_t maximum);
+  std::vector<std::string> Strings(std::string_view key);
+  // A table of name = positive integer.
+  std::vector<std::pair<std::string, std::int64_t>> NamedIntegers(std::string_view key);
+  // One of `words`; reports the list of them otherwise. Returns its index.
+  std::optional<std::size_t> Word(std::string_view key, const std::vector<std::string_view>& words);
+  TomlReader Table(std::string_view key);
+  std::vector<TomlReader> Tables(std::string_view key);
+
+  [[nodiscard]] bool Has(std::string_view key) const;
+  // Reports a problem at `key`, or at the table if the key is absent.
+  void Report(std::string_view key, std::string_view problem);
+  // Reports `key` as missing unless it is there.
+  void Require(std::string_view key);
+  // Reports every key that no getter asked for.
+  void Finish();
+
+ private:
+  const toml::node* Take(std::string_view key);
+  [[nodiscard]] std::string Qualified(std::string_view key) const;
+
+  const toml::table* table_;
+  std::string name_;
+  toml::source_region place_;
+  ConfigProblems* problems_;
+  std::set<std::string, std::less<>> consumed_;
+};
+
+}  // namespace microvm

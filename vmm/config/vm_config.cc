@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/config/vm_config.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "vmm/config/toml_reader.h"
+
+namespace microvm {
+namespace {
+
+constexpr std::array<std::string_view, 3> kPolicies = {"other", "fifo", "rr"};
+constexpr std::array<std::string_view, 3> kRestarts = {"never", "on-failure", "always"};
+constexpr std::array<std::string_view, 2> kDmaModes = {"none", "iommu"};
+
+constexpr std::uint64_t kMegabyte = 1U << 20;
+// KVM's own limit for a vGICv3 (VGIC_V3_MAX_CPUS); the host's is checked when planning.
+constexpr int kMaximumVcpus = 512;
+constexpr int kMaximumHostCpu = 1023;
+// arch/arm64/include/uapi/asm/setup.h: COMMAND_LINE_SIZE 2048, with its NUL.
+constexpr std::size_t kMaximumCmdline = 2047;
+
+bool IsName(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  });
+}
+
+// A device name is one component of a path below /sys: no way up or down from there.
+bool IsDeviceName(std::string_view text) {
+  return !text.empty() && text != "." && text != ".." &&
+         std::none_of(text.begin(), text.end(), [](char c) {
+           return c == '/' || static_cast<unsigned char>(c) <= ' ' || c == '"' || c == '\\';
+         });
+}
+
+template <typename Enum>
+Enum WordOr(TomlReader& reader, std::string_view key, const auto& words, Enum otherwise) {
+  const auto index = reader.Word(key, {words.begin(), words.end()});
+  return index ? static_cast<Enum>(*index) : otherwise;
+}
+
+CpuConfig ReadCpu(TomlReader reader) {
+  CpuConfig cpu;
+  if (const auto count = reader.Integer("count", 1, kMaximumVcpus)) {
+    cpu.count = static_cast<unsigned>(*count);
+  }
+  for (const std::int64_t number : reader.Integers("affinity", 0, kMaximumHostCpu)) {
+    cpu.affinity.push_back(static_cast<unsigned>(number));
+  }
+  if (!cpu.affinity.empty() && cpu.affinity.size() != cpu.count) {
+    reader.Report("affinity",
+                  "must list one host CPU for each of the " + std::to_string(cpu.count) + " vCPUs");
+  }
+  cpu.policy = WordOr(reader, "policy", kPolicies, SchedulingPolicy::kOther);
+  if (const auto priority = reader.Integer("priority", 1, 99)) {
+    cpu.priority = static_cast<int>(*priority);
+  }
+  const bool real_time = cpu.policy != SchedulingPolicy::kOther;
+  if (real_time && !reader.Has("priority")) {
+    reader.Report("policy", "needs a 'priority' from 1 to 99 beside it");
+  }
+  if (!real_time && cpu.priority != 0) {
+    reader.Report("priority", "needs policy = \"fifo\" or \"rr\" beside it");
+  }
+  for (const std::string& feature : reader.Strings("features")) {
+    if (feature == "pmu") {
+      cpu.pmu = true;
+    } else if (feature == "sve") {
+      cpu.sve = true;
+    } else if (feature == "pauth") {
+      cpu.pauth = true;
+    } else {
+      reader.Report("features", "\"" + feature + "\": must be \"pmu\", \"sve\" or \"pauth\"");
+    }
+  }
+  reader.Finish();
+  return cpu;
+}
+
+MemoryConfig ReadMemory(TomlReader reader) {
+  MemoryConfig memory;
+  reader.Require("size");
+  // RAM is mapped with 2 MiB blocks where the host allows.
+  memory.size_bytes = reader.Size("size", 2 * kMegabyte).value_or(0);
+  if (const auto hugepage = reader.Size("hugepages", 1)) {
+    memory.hugepage_bytes = *hugepage;
+    if (*hugepage < 65536 || (*hugepage & (*hugepage - 1)) != 0) {
+      reader.Report("hugepages", "must be a huge page size of the host, such as \"2M\" or \"1G\"");
+    } else if (memory.size_bytes % *hugepage != 0) {
+      reader.Report("size", "must be a multiple of 'hugepages'");
+    }
+  }
+  memory.lock = reader.Bool("lock").value_or(false);
+  reader.Finish();
+  return memory;
+}
+
+BootConfig ReadBoot(TomlReader reader, const std::filesystem::path& folder) {
+  BootConfig boot;
+  reader.Require("kernel");
+  boot.kernel = folder / reader.String("kernel").value_or("");
+  if (const auto initrd = reader.String("initrd")) boot.initrd = folder / *initrd;
+  boot.cmdline = reader.String("cmdline").value_or("");
+  if (boot.cmdline.size() > kMaximumCmdline) {
+    reader.Report("cmdline", "longer than the " + std::to_string(kMaximumCmdline) +
+                                 " characters that Linux takes");
+  }
+  reader.Finish();
+  return boot;
+}
+
+ConsoleConfig ReadConsole(TomlReader reader) {
+  ConsoleConfig console;
+  console.enabled = reader.Bool("enabled").value_or(true);
+  console.input = reader.Bool("input").value_or(true);
+  reader.Finish();
+  return console;
+}
+
+PlatformConfig ReadPlatform(TomlReader& reader) {
+  PlatformConfig platform;
+  reader.Require("host");
+  if (const auto host = reader.String("host")) {
+    platform.host = *host;
+    if (!IsDeviceName(*host)) {
+      reader.Report("host", "must be a name under /sys/bus/platform/devices");
+    }
+  }
+  platform.dma = WordOr(reader, "dma", kDmaModes, DmaMode::kIommu);
+  for (const auto& [name, hz] : reader.NamedIntegers("clocks")) {
+    platform.clocks_hz[name] = static_cast<std::uint64_t>(hz);
+  }
+  platform.drop = reader.Strings("drop");
+  reader.Finish();
+  return platform;
+}
+
+}  // namespace
+
+VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path) {
+  ConfigProblems problems(path.string());
+  toml::table table;
+  try {
+    table = toml::parse(text, path.string());
+  } catch (const toml::parse_error& error) {
+    problems.Add(error.source(), "", error.description());
+    problems.ThrowIfAny();
+  }
+  TomlReader reader(&table, "", table.source(), problems);
+  VmConfig config;
+  config.name = reader.String("name").value_or(path.stem().string());
+  if (!IsName(config.name)) {
+    reader.Report("name", "must be letters, digits, '-', '_' and '.'");
+  }
+  config.restart = WordOr(reader, "restart", kRestarts, RestartPolicy::kNever);
+  config.cpu = ReadCpu(reader.Table("cpu"));
+  config.memory = ReadMemory(reader.Table("memory"));
+  config.boot = ReadBoot(reader.Table("boot"), path.parent_path());
+  config.console = ReadConsole(reader.Table("console"));
+  std::set<std::string> hosts;
+  for (TomlReader& platform : reader.Tables("platform")) {
+    config.platform.push_back(ReadPlatform(platform));
+    if (!hosts.insert(config.platform.back().host).second) {
+      platform.Report("host", "the same device twice");
+    }
+  }
+  reader.Finish();
+  problems.ThrowIfAny();
+  return config;
+}
+
+std::string_view ToString(SchedulingPolicy policy) {
+  return kPolicies[static_cast<std::size_t>(policy)];
+}
+
+std::string_view ToString(RestartPolicy policy) {
+  return kRestarts[static_cast<std::size_t>(policy)];
+}
+
+std::string_view ToString(DmaMode mode) { return kDmaModes[static_cast<std::size_t>(mode)]; }
+
+}  // namespace microvm

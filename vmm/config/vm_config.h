@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace microvm {
+
+enum class SchedulingPolicy { kOther, kFifo, kRoundRobin };
+
+// What the image's init does when the VM ends; the VMM itself runs a VM once.
+enum class RestartPolicy { kNever, kOnFailure, kAlways };
+
+// How a passed-through device reaches memory.
+enum class DmaMode {
+  kNone,   // it does not: no RAM is mapped for it
+  kIommu,  // through the host's IOMMU, which maps the guest's RAM and nothing else
+};
+
+struct CpuConfig {
+  unsigned count = 1;
+  std::vector<unsigned> affinity;  // host CPU of each vCPU; empty: not pinned
+  SchedulingPolicy policy = SchedulingPolicy::kOther;
+  int priority = 0;  // 1-99 with kFifo and kRoundRobin
+  bool pmu = false;
+  bool sve = false;
+  bool pauth = false;
+};
+
+struct MemoryConfig {
+  std::uint64_t size_bytes = 0;
+  std::uint64_t hugepage_bytes = 0;  // 0: ordinary pages
+  bool lock = false;
+};
+
+struct BootConfig {
+  std::filesystem::path kernel;
+  std::optional<std::filesystem::path> initrd;
+  std::string cmdline;
+};
+
+struct ConsoleConfig {
+  bool enabled = true;  // a PL011 on standard output
+  bool input = true;    // and on standard input
+};
+
+struct PlatformConfig {
+  std::string host;  // name under /sys/bus/platform/devices
+  DmaMode dma = DmaMode::kIommu;
+  std::map<std::string, std::uint64_t> clocks_hz;  // rates the host cannot tell, by clock name
+  std::vector<std::string> drop;                   // properties left out of the guest's node
+};
+
+// What the user asked for, validated on its own: nothing of the host has been looked at.
+struct VmConfig {
+  std::string name;
+  RestartPolicy restart = RestartPolicy::kNever;
+  CpuConfig cpu;
+  MemoryConfig memory;
+  BootConfig boot;
+  ConsoleConfig console;
+  std::vector<PlatformConfig> platform;
+};
+
+// Every problem of a configuration file, one per line as "file:line:column: key: what is wrong".
+class ConfigError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Parses TOML; `path` is for messages, and paths in the file are relative to its folder. Throws
+// ConfigError with all problems at once.
+VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path);
+
+// The names as they stand in TOML.
+std::string_view ToString(SchedulingPolicy policy);
+std::string_view ToString(RestartPolicy policy);
+std::string_view ToString(DmaMode mode);
+
+}  // namespace microvm

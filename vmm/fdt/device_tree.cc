@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/fdt/device_tree.h"
+
+#include <libfdt.h>
+
+#include <algorithm>
+
+#include "vmm/fdt/fdt_writer.h"
+#include "vmm/host/error.h"
+#include "vmm/host/file.h"
+
+namespace microvm {
+namespace {
+
+void CopyDirectory(FdtWriter& fdt, const std::filesystem::path& directory) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> nodes;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
+    const fs::file_status status = entry.symlink_status();
+    if (fs::is_directory(status)) {
+      nodes.push_back(entry.path());
+    } else if (fs::is_regular_file(status) && entry.path().filename() != "name") {
+      // `name` is the kernel's own; the rest is the tree's.
+      fdt.Bytes(entry.path().filename().string(), ReadFile(entry.path().string()));
+    }
+  }
+  for (const fs::path& node : nodes) {
+    fdt.Node(node.filename().string(), [&] { CopyDirectory(fdt, node); });
+  }
+}
+
+}  // namespace
+
+std::optional<std::vector<std::uint32_t>> DtProperty::Cells() const {
+  if (value.size() % 4 != 0) return std::nullopt;
+  std::vector<std::uint32_t> cells;
+  for (std::size_t at = 0; at < value.size(); at += 4) {
+    cells.push_back(fdt32_ld(reinterpret_cast<const fdt32_t*>(value.data() + at)));
+  }
+  return cells;
+}
+
+std::vector<std::string> DtProperty::Strings() const {
+  std::vector<std::string> strings;
+  if (value.empty() || value.back() != std::byte{0}) return strings;
+  const auto* text = reinterpret_cast<const char*>(value.data());
+  for (std::size_t at = 0; at < value.size(); at += strings.back().size() + 1) {
+    strings.emplace_back(text + at);
+  }
+  return strings;
+}
+
+std::string_view DtNode::name() const {
+  int length = 0;
+  const char* name = fdt_get_name(tree_->blob(), offset_, &length);
+  return name == nullptr ? std::string_view()
+                         : std::string_view(name, static_cast<std::size_t>(length));
+}
+
+std::string DtNode::path() const {
+  const std::optional<DtNode> above = parent();
+  if (!above) return "/";
+  const std::string prefix = above->path();
+  return (prefix == "/" ? prefix : prefix + "/") + std::string(name());
+}
+
+std::optional<DtNode> DtNode::parent() const {
+  const int offset = fdt_parent_offset(tree_->blob(), offset_);
+  if (offset < 0) return std::nullopt;
+  return DtNode(*tree_, offset);
+}
+
+std::vector<DtNode> DtNode::children() const {
+  std::vector<DtNode> result;
+  for (int at = fdt_first_subnode(tree_->blob(), offset_); at >= 0;
+       at = fdt_next_subnode(tree_->blob(), at)) {
+    result.emplace_back(*tree_, at);
+  }
+  return result;
+}
+
+std::vector<DtProperty> DtNode::properties() const {
+  std::vector<DtProperty> result;
+  for (int at = fdt_first_property_offset(tree_->blob(), offset_); at >= 0;
+       at = fdt_next_property_offset(tree_->blob(), at)) {
+    const char* name = nullptr;
+    int length = 0;
+    const void* value = fdt_getprop_by_offset(tree_->blob(), at, &name, &length);
+    if (value == nullptr) continue;
+    result.push_back(
+        {name, {static_cast<const std::byte*>(value), static_cast<std::size_t>(length)}});
+  }
+  return result;
+}
+
+std::optional<DtProperty> DtNode::Property(std::string_view name) const {
+  int length = 0;
+  const void* value = fdt_getprop_namelen(tree_->blob(), offset_, name.data(),
+                                          static_cast<int>(name.size()), &length);
+  if (value == nullptr) return std::nullopt;
+  return DtProperty{name, {static_cast<const std::byte*>(value), static_cast<std::size_t>(length)}};
+}
+
+std::optional<std::uint32_t> DtNode::Cell(std::string_view name) const {
+  const auto property = Property(name);
+  if (!property || property->value.size() < 4) return std::nullopt;
+  return fdt32_ld(reinterpret_cast<const fdt32_t*>(property->value.data()));
+}
+
+std::vector<std::string> DtNode::Strings(std::string_view name) const {
+  const auto property = Property(name);
+  return property ? property->Strings() : std::vector<std::string>();
+}
+
+bool DtNode::IsCompatible(std::string_view compatible) const {
+  const std::vector<std::string> list = Strings("compatible");
+  return std::find(list.begin(), list.end(), compatible) != list.end();
+}
+
+bool DtNode::IsEnabled() const {
+  const std::vector<std::string> status = Strings("status");
+  return status.empty() || status.front() == "okay" || status.front() == "ok";
+}
+
+DeviceTree::DeviceTree(std::vector<std::byte> blob) : blob_(std::move(blob)) {
+  if (blob_.size() < sizeof(fdt_header)) throw Error("not a device tree: too short");
+  const int error = fdt_check_full(blob_.data(), blob_.size());
+  if (error != 0) throw Error(std::string("not a device tree: ") + fdt_strerror(error));
+}
+
+DeviceTree DeviceTree::FromDirectory(const std::filesystem::path& directory) {
+  return WithContext(Error("cannot read the device tree in " + directory.string()), [&] {
+    FdtWriter fdt;
+    fdt.Node("", [&] { CopyDirectory(fdt, directory); });
+    return DeviceTree(fdt.Finish());
+  });
+}
+
+std::optional<DtNode> DeviceTree::Find(const std::string& path) const {
+  const int offset = fdt_path_offset(blob(), path.c_str());
+  if (offset < 0) return std::nullopt;
+  return DtNode(*this, offset);
+}
+
+std::optional<DtNode> DeviceTree::ByPhandle(std::uint32_t phandle) const {
+  const int offset = fdt_node_offset_by_phandle(blob(), phandle);
+  if (offset < 0) return std::nullopt;
+  return DtNode(*this, offset);
+}
+
+std::vector<std::optional<DtReference>> ReadReferences(const DeviceTree& tree, const DtNode& node,
+                                                       std::string_view property,
+                                                       std::string_view cells_name) {
+  std::vector<std::optional<DtReference>> references;
+  const auto found = node.Property(property);
+  if (!found) return references;
+  const std::string where = node.path() + ": " + std::string(property);
+  const auto cells = found->Cells();
+  if (!cells) throw Error(where + ": not a list of cells");
+  for (std::size_t at = 0; at < cells->size();) {
+    const std::uint32_t phandle = (*cells)[at++];
+    if (phandle == 0) {
+      references.emplace_back();
+      continue;
+    }
+    const auto target = tree.ByPhandle(phandle);
+    if (!target) throw Error(where + ": no node has phandle " + Hex(phandle));
+    const std::size_t count = target->Cell(cells_name).value_or(0);
+    if (cells->size() - at < count) throw Error(where + ": the last entry is cut short");
+    const auto first = cells->begin() + static_cast<std::ptrdiff_t>(at);
+    references.push_back(DtReference{*target, {first, first + static_cast<std::ptrdiff_t>(count)}});
+    at += count;
+  }
+  return references;
+}
+
+std::optional<DtNode> InterruptParent(const DeviceTree& tree, const DtNode& node) {
+  for (std::optional<DtNode> at = node; at; at = at->parent()) {
+    if (const auto phandle = at->Cell("interrupt-parent")) return tree.ByPhandle(*phandle);
+  }
+  return std::nullopt;
+}
+
+}  // namespace microvm

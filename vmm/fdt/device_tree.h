@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace microvm {
+
+class DeviceTree;
+
+// A property of a node: its name and its raw big-endian value, inside the tree's blob.
+struct DtProperty {
+  std::string_view name;
+  std::span<const std::byte> value;
+
+  // The value as 32-bit cells; nothing if its length is no multiple of four.
+  [[nodiscard]] std::optional<std::vector<std::uint32_t>> Cells() const;
+  // The value as a list of NUL-terminated strings; empty if it is not one.
+  [[nodiscard]] std::vector<std::string> Strings() const;
+};
+
+// A node of a DeviceTree, which outlives it. Cheap to copy.
+class DtNode {
+ public:
+  DtNode(const DeviceTree& tree, int offset) : tree_(&tree), offset_(offset) {}
+
+  [[nodiscard]] std::string_view name() const;  // with its unit address; "" for the root
+  [[nodiscard]] std::string path() const;
+  [[nodiscard]] std::optional<DtNode> parent() const;
+  [[nodiscard]] std::vector<DtNode> children() const;
+  [[nodiscard]] std::vector<DtProperty> properties() const;
+  [[nodiscard]] std::optional<DtProperty> Property(std::string_view name) const;
+  // The first cell of a property; nothing if it is absent or shorter than one cell.
+  [[nodiscard]] std::optional<std::uint32_t> Cell(std::string_view name) const;
+  // A property's list of strings; empty if it is absent.
+  [[nodiscard]] std::vector<std::string> Strings(std::string_view name) const;
+  [[nodiscard]] bool IsCompatible(std::string_view compatible) const;
+  // Whether the node describes hardware that is there (Devicetree Specification 2.3.4).
+  [[nodiscard]] bool IsEnabled() const;
+  bool operator==(const DtNode& other) const { return offset_ == other.offset_; }
+
+ private:
+  const DeviceTree* tree_;
+  int offset_;
+};
+
+// A phandle with arguments, such as an entry of `clocks`.
+struct DtReference {
+  DtNode target;
+  std::vector<std::uint32_t> arguments;
+};
+
+// A read-only flattened device tree. Malformed input is an Error, never a crash.
+class DeviceTree {
+ public:
+  // Takes a .dtb; throws Error if libfdt finds it malformed.
+  explicit DeviceTree(std::vector<std::byte> blob);
+  // Makes one from a directory such as /proc/device-tree.
+  static DeviceTree FromDirectory(const std::filesystem::path& directory);
+
+  [[nodiscard]] DtNode root() const { return {*this, 0}; }
+  [[nodiscard]] std::optional<DtNode> Find(const std::string& path) const;
+  [[nodiscard]] std::optional<DtNode> ByPhandle(std::uint32_t phandle) const;
+  [[nodiscard]] const void* blob() const { return blob_.data(); }
+  [[nodiscard]] std::span<const std::byte> bytes() const { return blob_; }
+
+ private:
+  std::vector<std::byte> blob_;
+};
+
+// The entries of a phandle-with-arguments property, whose targets say their number of arguments
+// in `cells_name` ("#clock-cells"). An entry of <0> is kept as nothing. Throws Error naming the
+// node and property when a phandle has no node or an entry is cut short.
+std::vector<std::optional<DtReference>> ReadReferences(const DeviceTree& tree, const DtNode& node,
+                                                       std::string_view property,
+                                                       std::string_view cells_name);
+
+// The node that interprets `node`'s `interrupts`: the nearest `interrupt-parent` upwards.
+std::optional<DtNode> InterruptParent(const DeviceTree& tree, const DtNode& node);
+
+}  // namespace microvm

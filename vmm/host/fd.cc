@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/host/fd.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+
+#include "vmm/host/error.h"
+
+namespace microvm {
+
+Fd OpenFd(HostKernel& kernel, const std::string& path, int flags) {
+  const int raw = kernel.Open(path.c_str(), flags | O_CLOEXEC);
+  if (raw < 0) ThrowErrno(("open " + path).c_str());
+  return Fd(kernel, raw);
+}
+
+int CheckedIoctl(const Fd& fd, IoctlCode code, void* argument) {
+  const int result = fd.kernel().Ioctl(fd.get(), code.request, argument);
+  if (result < 0) ThrowErrno(code.name);
+  return result;
+}
+
+int CheckedIoctl(const Fd& fd, IoctlCode code, unsigned long argument) {
+  // ioctl(2) takes small integers in the place of its pointer argument.
+  return CheckedIoctl(fd, code, reinterpret_cast<void*>(argument));
+}
+
+Fd MakeEventFd(HostKernel& kernel) {
+  const int raw = kernel.EventFd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (raw < 0) ThrowErrno("eventfd");
+  return Fd(kernel, raw);
+}
+
+}  // namespace microvm

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "vmm/host/host_kernel.h"
+
+namespace microvm {
+
+// Owns one file descriptor. `kernel` outlives it.
+class Fd {
+ public:
+  Fd() = default;
+  Fd(HostKernel& kernel, int raw) : kernel_(&kernel), raw_(raw) {}
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  Fd(Fd&& other) noexcept : kernel_(other.kernel_), raw_(std::exchange(other.raw_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    std::swap(kernel_, other.kernel_);
+    std::swap(raw_, other.raw_);
+    return *this;
+  }
+  ~Fd() {
+    if (raw_ >= 0) kernel_->Close(raw_);
+  }
+
+  [[nodiscard]] int get() const { return raw_; }
+  [[nodiscard]] HostKernel& kernel() const { return *kernel_; }
+  explicit operator bool() const { return raw_ >= 0; }
+
+ private:
+  HostKernel* kernel_ = nullptr;
+  int raw_ = -1;
+};
+
+// An ioctl's number with its name in the kernel's spelling, for errors. Made by IOCTL_CODE.
+struct IoctlCode {
+  unsigned long request;
+  const char* name;
+};
+#define IOCTL_CODE(name) (::microvm::IoctlCode{name, #name})
+
+// open(2) with O_CLOEXEC; throws a chain that names the path and the call.
+Fd OpenFd(HostKernel& kernel, const std::string& path, int flags);
+
+// The ioctl's non-negative result; throws std::system_error that names it.
+int CheckedIoctl(const Fd& fd, IoctlCode code, void* argument);
+int CheckedIoctl(const Fd& fd, IoctlCode code, unsigned long argument = 0);
+
+// A non-blocking eventfd; throws std::system_error.
+Fd MakeEventFd(HostKernel& kernel);
+
+}  // namespace microvm

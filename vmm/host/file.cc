@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/host/file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "vmm/host/error.h"
+#include "vmm/host/fd.h"
+#include "vmm/host/linux_kernel.h"
+
+namespace microvm {
+namespace {
+
+// Ordinary files are not part of the kernel seam: a root path stands in for them in tests.
+HostKernel& Files() {
+  static LinuxKernel kernel;
+  return kernel;
+}
+
+template <typename Container>
+Container ReadWhole(const std::string& path) {
+  const Fd fd = OpenFd(Files(), path, O_RDONLY);
+  Container content;
+  std::array<char, 4096> chunk;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  for (;;) {
+    const ssize_t count = ::read(fd.get(), chunk.data(), chunk.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) ThrowErrno(("read " + path).c_str());
+    if (count == 0) return content;
+    const auto* first = reinterpret_cast<const typename Container::value_type*>(chunk.data());
+    content.insert(content.end(), first, first + count);
+  }
+}
+
+}  // namespace
+
+std::vector<std::byte> ReadFile(const std::string& path) {
+  return ReadWhole<std::vector<std::byte>>(path);
+}
+
+std::string ReadTextFile(const std::string& path) { return ReadWhole<std::string>(path); }
+
+void WriteAttribute(const std::string& path, std::string_view text) {
+  const Fd fd = OpenFd(Files(), path, O_WRONLY);
+  if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    ThrowErrno(("write " + path).c_str());
+  }
+}
+
+void WriteFile(const std::string& path, std::string_view content) {
+  const Fd fd(Files(), ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd) ThrowErrno(("open " + path).c_str());
+  while (!content.empty()) {
+    const ssize_t count = ::write(fd.get(), content.data(), content.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) ThrowErrno(("write " + path).c_str());
+    content.remove_prefix(static_cast<std::size_t>(count));
+  }
+}
+
+}  // namespace microvm

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/host/host_device.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+
+#include "vmm/host/error.h"
+#include "vmm/host/file.h"
+
+namespace microvm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array kBuses = {HostBus::kPlatform, HostBus::kAmba};
+
+// The last component of what a symbolic link points to; "" if there is no link.
+std::string LinkTarget(const fs::path& link) {
+  std::error_code error;
+  const fs::path target = fs::read_symlink(link, error);
+  return error ? std::string() : target.filename().string();
+}
+
+std::string ReadAttribute(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) return {};
+  std::string text = ReadTextFile(path.string());
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text == "(null)" ? std::string() : text;
+}
+
+template <typename Number>
+std::optional<Number> ParseNumber(std::string_view text) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+std::string_view NextWord(std::string_view& line) {
+  const std::size_t start = std::min(line.find_first_not_of(' '), line.size());
+  const std::size_t end = std::min(line.find(' ', start), line.size());
+  const std::string_view word = line.substr(start, end - start);
+  line.remove_prefix(end);
+  return word;
+}
+
+// The counts of one line of /proc/interrupts, "35:  12  0  GICv3 ...", added up over the CPUs.
+std::uint64_t SumOfCounts(std::string_view line) {
+  NextWord(line);
+  std::uint64_t sum = 0;
+  while (const auto count = ParseNumber<std::uint64_t>(NextWord(line))) sum += *count;
+  return sum;
+}
+
+std::vector<std::string> NamesIn(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// A device's address or kind, the parts of "ff070000.canfd" by which a misspelt name is found.
+bool LooksSimilar(const std::string& name, const std::string& other) {
+  const std::string suffix = name.substr(std::min(name.find('.'), name.size()));
+  const std::string prefix = name.substr(0, name.find('.'));
+  return (suffix.size() > 1 && other.ends_with(suffix)) || other.starts_with(prefix);
+}
+
+}  // namespace
+
+bool HostDevice::bound_to_vfio() const { return driver == VfioDriver(bus); }
+
+std::string_view VfioDriver(HostBus bus) {
+  return bus == HostBus::kPlatform ? "vfio-platform" : "vfio-amba";
+}
+
+fs::path HostSysfs::BusPath(HostBus bus) const {
+  return root_ / "sys/bus" / (bus == HostBus::kPlatform ? "platform" : "amba");
+}
+
+fs::path HostSysfs::DevicePath(const HostDevice& device) const {
+  return BusPath(device.bus) / "devices" / device.name;
+}
+
+HostDevice HostSysfs::Read(HostBus bus, const std::string& name) const {
+  const fs::path path = BusPath(bus) / "devices" / name;
+  HostDevice device;
+  device.name = name;
+  device.bus = bus;
+  device.driver = LinkTarget(path / "driver");
+  device.driver_override = ReadAttribute(path / "driver_override");
+  device.iommu_group = ParseNumber<unsigned>(LinkTarget(path / "iommu_group"));
+  // drivers/vfio/group.c names the groups it makes for devices without an IOMMU.
+  device.no_iommu = ReadAttribute(path / "iommu_group/name") == "vfio-noiommu";
+  std::error_code error;
+  const std::string node = fs::canonical(path / "of_node", error).string();
+  constexpr std::string_view kBase = "/devicetree/base";
+  if (const auto at = node.find(kBase); !error && at != std::string::npos) {
+    device.device_tree_path = node.substr(at + kBase.size());
+    const std::string list = ReadAttribute(path / "of_node/compatible");
+    for (std::size_t start = 0; start < list.size();) {
+      device.compatible.emplace_back(list.c_str() + start);
+      start += device.compatible.back().size() + 1;
+    }
+  }
+  return device;
+}
+
+HostDevice HostSysfs::Find(const std::string& name) const {
+  std::string similar;
+  for (const HostBus bus : kBuses) {
+    for (const std::string& candidate : NamesIn(BusPath(bus) / "devices")) {
+      if (candidate == name) return Read(bus, name);
+      if (LooksSimilar(name, candidate)) similar += "\n  " + candidate;
+    }
+  }
+  throw Error("no device '" + name + "' under /sys/bus/platform/devices",
+              similar.empty() ? "list the host's devices: microvm device list"
+                              : "did you mean one of these?" + similar);
+}
+
+std::vector<HostDevice> HostSysfs::All() const {
+  std::vector<HostDevice> devices;
+  for (const HostBus bus : kBuses) {
+    for (const std::string& name : NamesIn(BusPath(bus) / "devices")) {
+      HostDevice device = Read(bus, name);
+      if (device.device_tree_path) devices.push_back(std::move(device));
+    }
+  }
+  std::sort(devices.begin(), devices.end(),
+            [](const HostDevice& a, const HostDevice& b) { return a.name < b.name; });
+  return devices;
+}
+
+std::string HostSysfs::GroupPath(const HostDevice& device) const {
+  const fs::path folder = root_ / "dev/vfio";
+  const std::string number = std::to_string(device.iommu_group.value_or(0));
+  return (folder / (device.no_iommu ? "noiommu-" + number : number)).string();
+}
+
+std::vector<std::string> HostSysfs::ProcessesWithOpen(const std::string& path) const {
+  std::vector<std::string> processes;
+  for (const std::string& pid : NamesIn(root_ / "proc")) {
+    if (!ParseNumber<unsigned>(pid)) continue;
+    const fs::path folder = root_ / "proc" / pid;
+    for (const std::string& fd : NamesIn(folder / "fd")) {
+      std::error_code error;
+      if (fs::read_symlink(folder / "fd" / fd, error).string() != path || error) continue;
+      processes.push_back(pid + " (" + ReadAttribute(folder / "comm") + ")");
+      break;
+    }
+  }
+  return processes;
+}
+
+std::uint64_t HostSysfs::VfioInterrupts(const std::string& name) const {
+  const std::string text = ReadTextFile((root_ / "proc/interrupts").string());
+  const std::string suffix = "](" + name + ")";  // vfio_platform_irq.c: "vfio-irq[%d](%s)"
+  std::uint64_t sum = 0;
+  for (std::size_t start = 0; start < text.size();) {
+    const std::size_t end = std::min(text.find('\n', start), text.size());
+    const std::string_view line = std::string_view(text).substr(start, end - start);
+    if (line.ends_with(suffix) && line.find("vfio-irq[") != std::string_view::npos) {
+      sum += SumOfCounts(line);
+    }
+    start = end + 1;
+  }
+  return sum;
+}
+
+void HostSysfs::BindToVfio(const HostDevice& device) const {
+  if (device.bound_to_vfio()) return;
+  const std::string driver(VfioDriver(device.bus));
+  const fs::path driver_path = BusPath(device.bus) / "drivers" / driver;
+  if (!fs::exists(driver_path)) {
+    throw Error(
+        "the host has no " + driver + " driver",
+        "modprobe " + driver + ", or a kernel with " +
+            (device.bus == HostBus::kPlatform ? "CONFIG_VFIO_PLATFORM" : "CONFIG_VFIO_AMBA"));
+  }
+  const fs::path path = DevicePath(device);
+  WriteAttribute((path / "driver_override").string(), driver);
+  try {
+    if (!device.driver.empty()) WriteAttribute((path / "driver/unbind").string(), device.name);
+    WriteAttribute((driver_path / "bind").string(), device.name);
+  } catch (const std::exception& error) {
+    // What was bound is bound again: a device without its driver is not what was asked for.
+    const HostDevice unbound = Read(device.bus, device.name);
+    UnbindFromVfio(unbound);
+    const std::string what = "cannot bind '" + device.name + "' to " + driver;
+    switch (ErrnoOf(error)) {
+      case ENOENT:
+        std::throw_with_nested(
+            Error(what,
+                  "the kernel has no reset for this device and insists on one; allow it "
+                  "without:\necho 0 > /sys/module/vfio_platform/parameters/reset_required\n"
+                  "or, on the kernel's command line: vfio-platform.reset_required=0"));
+      case EINVAL:
+        std::throw_with_nested(
+            Error(what,
+                  "the device has no IOMMU, or one that VFIO does not accept; see: dmesg | tail\n"
+                  "for a device that does no DMA: vfio.enable_unsafe_noiommu_mode=1 on the "
+                  "kernel's command line (taints the kernel)"));
+      default:
+        std::throw_with_nested(Error(what, "run as root; see: dmesg | tail"));
+    }
+  }
+}
+
+void HostSysfs::UnbindFromVfio(const HostDevice& device) const {
+  const fs::path path = DevicePath(device);
+  WriteAttribute((path / "driver_override").string(), "\n");
+  if (device.bound_to_vfio()) WriteAttribute((path / "driver/unbind").string(), device.name);
+  // Lets the driver that matches the device take it; none may exist.
+  WriteAttribute((BusPath(device.bus) / "drivers_probe").string(), device.name);
+}
+
+}  // namespace microvm

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace microvm {
+
+// The two buses of memory-mapped devices: what differs is their VFIO driver.
+enum class HostBus { kPlatform, kAmba };
+
+// What sysfs says of a device of the host, read once
+// (Documentation/ABI/testing/sysfs-bus-platform).
+struct HostDevice {
+  std::string name;
+  HostBus bus = HostBus::kPlatform;
+  std::string driver;                           // "" if none is bound
+  std::string driver_override;                  // "" if none is set
+  std::optional<unsigned> iommu_group;          // nothing: no group, not even a no-IOMMU one
+  bool no_iommu = false;                        // the group is VFIO's stand-in for a missing IOMMU
+  std::optional<std::string> device_tree_path;  // of its node; nothing on hosts without a tree
+  std::vector<std::string> compatible;
+
+  [[nodiscard]] bool bound_to_vfio() const;
+};
+
+// "vfio-platform" or "vfio-amba".
+std::string_view VfioDriver(HostBus bus);
+
+// The host's sysfs below a root folder: "/" in production, a folder with a fake one in tests.
+class HostSysfs {
+ public:
+  explicit HostSysfs(std::filesystem::path root) : root_(std::move(root)) {}
+
+  // Throws Error, with the names that look similar, if there is no such device.
+  [[nodiscard]] HostDevice Find(const std::string& name) const;
+  // Every device of both buses that has a device-tree node, sorted by name.
+  [[nodiscard]] std::vector<HostDevice> All() const;
+
+  // The character device of an IOMMU group: /dev/vfio/7 or /dev/vfio/noiommu-7.
+  [[nodiscard]] std::string GroupPath(const HostDevice& device) const;
+  // "1234 (name)" of each process that has `path` open, as far as /proc shows.
+  [[nodiscard]] std::vector<std::string> ProcessesWithOpen(const std::string& path) const;
+  // Interrupts the host has counted for VFIO devices of this name (/proc/interrupts).
+  [[nodiscard]] std::uint64_t VfioInterrupts(const std::string& name) const;
+
+  // Binds the device to VFIO's driver, unbinding its present one; throws a chain with the remedy.
+  void BindToVfio(const HostDevice& device) const;
+  // Gives the device back to the driver that the host would choose.
+  void UnbindFromVfio(const HostDevice& device) const;
+
+  [[nodiscard]] const std::filesystem::path& root() const { return root_; }
+
+ private:
+  [[nodiscard]] std::filesystem::path BusPath(HostBus bus) const;
+  [[nodiscard]] std::filesystem::path DevicePath(const HostDevice& device) const;
+  [[nodiscard]] HostDevice Read(HostBus bus, const std::string& name) const;
+
+  std::filesystem::path root_;
+};
+
+}  // namespace microvm

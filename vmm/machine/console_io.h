@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "devices/pl011.h"
+#include "vmm/config/vm_config.h"
+#include "vmm/host/fd.h"
+#include "vmm/machine/event_loop.h"
+#include "vmm/machine/terminal.h"
+
+namespace microvm {
+
+// Connects the guest's console to standard input and output, on the event loop. It outlives the
+// boots of a guest, each of which has a PL011 of its own. In a terminal, Ctrl-] is an escape:
+// Ctrl-] q ends the guest, Ctrl-] Ctrl-] sends one Ctrl-].
+//
+// TransmitReady and ReceiveReady are called by vCPU threads; all else by the loop's thread.
+class ConsoleIo final : public Pl011Host {
+ public:
+  // `on_quit` is called when the user asks to end the guest.
+  ConsoleIo(EventLoop& loop, HostKernel& kernel, const ConsoleConfig& config,
+            std::function<void()> on_quit);
+
+  // From now on `uart` is the guest's console; null for none.
+  void Attach(Pl011* uart);
+  // Runs the loop until all output is written, for one second at most.
+  void Drain();
+
+  void TransmitReady() noexcept override;
+  void ReceiveReady() noexcept override;
+
+ private:
+  void Notify() noexcept;
+  void AwaitNotification();
+  void OnNotification();
+  void WriteSome();
+  void WriteBuffer(std::size_t from);
+  void ReadInput();
+  void OnInput(std::size_t count);
+  void FeedGuest();
+
+  EventLoop& loop_;
+  std::function<void()> on_quit_;
+  std::optional<RawTerminal> terminal_;
+  Pl011* uart_ = nullptr;
+
+  Fd notification_;  // an eventfd, signalled by vCPU threads
+  asio::posix::stream_descriptor notifications_;
+  std::uint64_t notification_count_ = 0;
+  std::atomic<bool> transmit_ready_{false};
+  std::atomic<bool> receive_ready_{false};
+
+  asio::posix::stream_descriptor output_;
+  asio::steady_timer output_delay_;
+  bool output_busy_ = false;
+  bool output_broken_ = false;
+  std::array<std::uint8_t, 4096> output_buffer_{};
+  std::size_t output_length_ = 0;
+
+  asio::posix::stream_descriptor input_;
+  std::array<std::uint8_t, 256> input_buffer_{};
+  std::vector<std::uint8_t> pending_input_;  // read, and not yet taken by the guest
+  bool escape_ = false;
+};
+
+}  // namespace microvm

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Asio on io_uring alone: with ASIO_HAS_IO_URING and not ASIO_DISABLE_EPOLL it would put
+// descriptors on epoll without a word.
+#include <asio/detail/config.hpp>
+#if !defined(ASIO_HAS_IO_URING_AS_DEFAULT)
+#error "build with ASIO_HAS_IO_URING and ASIO_DISABLE_EPOLL"
+#endif
+
+#include <asio/io_context.hpp>
+
+namespace microvm {
+
+// The program's one event loop, run by the main thread: signals, console, timers and the end of
+// the guest. Device interrupts and guest memory never pass through it.
+using EventLoop = asio::io_context;
+
+}  // namespace microvm

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/guest_boot.h"
+
+#include <sched.h>
+#include <sys/random.h>
+
+#include <array>
+#include <cstring>
+
+#include "arch/arm64/guest_tree.h"
+#include "vmm/host/error.h"
+#include "vmm/kvm/arm64_uapi.h"
+
+namespace microvm {
+namespace {
+
+constexpr std::uint32_t kPmuIntid = 23;  // PPI 7, as the guest's tree says
+// EL1h with all exceptions masked (Documentation/arch/arm64/booting.rst, section 4).
+constexpr std::uint64_t kBootPstate = 0x3c5;
+constexpr std::uint64_t kMpidrAffinity = 0xff'00ff'ffff;
+
+int LinuxPolicy(SchedulingPolicy policy) {
+  switch (policy) {
+    case SchedulingPolicy::kFifo:
+      return SCHED_FIFO;
+    case SchedulingPolicy::kRoundRobin:
+      return SCHED_RR;
+    case SchedulingPolicy::kOther:
+      break;
+  }
+  return SCHED_OTHER;
+}
+
+void ApplyScheduling(HostKernel& kernel, const CpuConfig& cpu, unsigned id, pid_t tid) {
+  if (!cpu.affinity.empty()) {
+    const unsigned host_cpu = cpu.affinity[id];
+    WithContext(
+        Error("cannot pin vCPU " + std::to_string(id) + " to host CPU " + std::to_string(host_cpu),
+              "correct cpu.affinity; the host's CPUs: cat /sys/devices/system/cpu/online"),
+        [&] {
+          if (kernel.SetAffinity(tid, {&host_cpu, 1}) != 0) ThrowErrno("sched_setaffinity");
+        });
+  }
+  if (cpu.policy == SchedulingPolicy::kOther) return;
+  WithContext(Error("cannot give vCPU " + std::to_string(id) + " the policy \"" +
+                        std::string(ToString(cpu.policy)) + "\"",
+                    "run as root, or raise the limit: ulimit -r " + std::to_string(cpu.priority)),
+              [&] {
+                if (kernel.SetScheduler(tid, LinuxPolicy(cpu.policy), cpu.priority) != 0) {
+                  ThrowErrno("sched_setscheduler");
+                }
+              });
+}
+
+}  // namespace
+
+GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_stop)
+    : vm_(parts.kvm, parts.plan.ipa_bits),
+      console_line_(vm_, parts.plan.console_spi),
+      console_(console_line_, parts.console_host) {
+  const VmPlan& plan = parts.plan;
+  vm_.AddMemslot(plan.ram.start(), parts.memory.Span(plan.ram.start(), plan.ram.size_bytes()));
+  if (plan.config.console.enabled) bus_.Map(plan.console, console_);
+  for (const auto& device : parts.devices) {
+    WithContext(Error("device '" + device->name() + "'"), [&] { device->AddRegions(vm_, bus_); });
+  }
+  MakeVcpus(parts);
+  // After the vCPUs, none of which can be added to an initialised vGIC.
+  gic_.emplace(vm_, plan);
+  if (plan.config.cpu.pmu) {
+    for (const auto& vcpu : vcpus_) vcpu->InitialisePmu(kPmuIntid);
+  }
+  LoadMemory(parts);
+  SetEntry(plan);
+  for (const auto& device : parts.devices) {
+    WithContext(Error("device '" + device->name() + "'"), [&] {
+      for (auto& interrupt : device->ArmInterrupts(vm_)) {
+        interrupts_.push_back(std::move(interrupt));
+      }
+    });
+  }
+  MakeThreads(parts, on_stop);
+}
+
+void GuestBoot::MakeVcpus(const BootParts& parts) {
+  const CpuConfig& cpu = parts.plan.config.cpu;
+  const VcpuFeatures features{.pmu = cpu.pmu, .sve = cpu.sve, .pauth = cpu.pauth};
+  for (unsigned id = 0; id < parts.plan.mpidrs.size(); ++id) {
+    WithContext(Error("vCPU " + std::to_string(id)), [&] {
+      vcpus_.push_back(std::make_unique<Vcpu>(parts.kvm, vm_, id, features));
+      const std::uint64_t mpidr = vcpus_.back()->GetRegister(arm64::kMpidrEl1) & kMpidrAffinity;
+      // The guest's tree is made before any vCPU is.
+      if (mpidr != parts.plan.mpidrs[id]) {
+        throw Error("KVM gave it the affinity " + Hex(mpidr) + ", the device tree says " +
+                    Hex(parts.plan.mpidrs[id]));
+      }
+    });
+  }
+}
+
+void GuestBoot::LoadMemory(const BootParts& parts) {
+  parts.images.Load(parts.plan, parts.memory);
+  std::array<std::byte, 40> seed{};  // 8 bytes for kaslr-seed, 32 for rng-seed
+  if (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size())) {
+    ThrowErrno("getrandom");
+  }
+  const std::vector<std::byte> tree = BuildGuestTree(parts.plan, seed);
+  const auto target = parts.memory.Span(parts.plan.boot.fdt.start(), tree.size());
+  std::memcpy(target.data(), tree.data(), tree.size());
+}
+
+void GuestBoot::SetEntry(const VmPlan& plan) {
+  Vcpu& boot_cpu = *vcpus_.front();
+  boot_cpu.SetRegister(arm64::kCoreRegisterPstate, kBootPstate);
+  boot_cpu.SetRegister(arm64::kCoreRegisterPc, plan.boot.kernel.value);
+  boot_cpu.SetRegister(arm64::CoreRegisterX(0), plan.boot.fdt.start().value);
+}
+
+void GuestBoot::MakeThreads(const BootParts& parts, const VcpuThread::StopHandler& on_stop) {
+  for (unsigned id = 0; id < vcpus_.size(); ++id) {
+    threads_.push_back(
+        std::make_unique<VcpuThread>(id, *vcpus_[id], bus_, exits_.emplace_back(), on_stop));
+    ApplyScheduling(parts.kernel, parts.plan.config.cpu, id, threads_.back()->tid());
+  }
+}
+
+void GuestBoot::Start() {
+  for (const auto& thread : threads_) thread->Start();
+}
+
+void GuestBoot::RequestStop() noexcept {
+  for (const auto& thread : threads_) thread->RequestStop();
+}
+
+void GuestBoot::Join() {
+  RequestStop();
+  threads_.clear();
+}
+
+}  // namespace microvm

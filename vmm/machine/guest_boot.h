@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "arch/arm64/boot_image.h"
+#include "arch/arm64/gic_v3.h"
+#include "devices/mmio_bus.h"
+#include "devices/pl011.h"
+#include "devices/vfio/platform_device.h"
+#include "vmm/kvm/vcpu.h"
+#include "vmm/machine/vcpu_thread.h"
+#include "vmm/memory/guest_memory.h"
+#include "vmm/plan/vm_plan.h"
+
+namespace microvm {
+
+// What a boot of the guest is made from; all of it outlives the boot.
+struct BootParts {
+  HostKernel& kernel;
+  const Kvm& kvm;
+  const VmPlan& plan;
+  const BootImages& images;
+  const GuestMemory& memory;
+  std::vector<std::unique_ptr<VfioPlatformDevice>>& devices;
+  Pl011Host& console_host;
+};
+
+// The PL011's wire into the vGIC.
+class SpiLine final : public IrqLine {
+ public:
+  SpiLine(const Vm& vm, Spi spi) : vm_(vm), spi_(spi) {}
+  void Set(bool high) noexcept override { vm_.SetIrqLine(spi_, high); }
+
+ private:
+  const Vm& vm_;
+  Spi spi_;
+};
+
+// One boot of the guest, from reset to reset: the KVM virtual machine with its vCPUs, interrupt
+// controller and armed device interrupts. A reboot is a new one, so that every register of every
+// vCPU, timer and vGIC starts as the architecture says, by the kernel's own doing.
+//
+// The constructor is the recipe; member order is its order, and the reverse is the way down:
+// threads first, then device interrupts (masked), then the VM.
+class GuestBoot {
+ public:
+  // Everything but the start; the guest has not run when it returns or throws.
+  GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_stop);
+
+  // Lets the vCPUs run.
+  void Start();
+  // Asks them all to stop; destruction waits for them.
+  void RequestStop() noexcept;
+
+  [[nodiscard]] Pl011& console() { return console_; }
+  [[nodiscard]] const std::deque<VcpuExits>& exits() const { return exits_; }
+  [[nodiscard]] std::uint64_t refused_accesses() const { return bus_.refused(); }
+
+  // Stops and joins the vCPU threads; the counters are final then.
+  void Join();
+
+ private:
+  void MakeVcpus(const BootParts& parts);
+  void LoadMemory(const BootParts& parts);
+  void SetEntry(const VmPlan& plan);
+  void MakeThreads(const BootParts& parts, const VcpuThread::StopHandler& on_stop);
+
+  Vm vm_;
+  MmioBus bus_;
+  SpiLine console_line_;
+  Pl011 console_;
+  std::vector<std::unique_ptr<Vcpu>> vcpus_;
+  std::optional<GicV3> gic_;
+  std::vector<std::unique_ptr<ArmedInterrupt>> interrupts_;
+  std::deque<VcpuExits> exits_;
+  std::vector<std::unique_ptr<VcpuThread>> threads_;
+};
+
+}  // namespace microvm

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <asio/signal_set.hpp>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "arch/arm64/boot_image.h"
+#include "devices/vfio/platform_device.h"
+#include "vmm/machine/console_io.h"
+#include "vmm/machine/event_loop.h"
+#include "vmm/machine/guest_boot.h"
+#include "vmm/machine/statistics.h"
+#include "vmm/memory/guest_memory.h"
+#include "vmm/passthrough/passthrough.h"
+#include "vmm/plan/vm_plan.h"
+
+namespace microvm {
+
+// A virtual machine with all that outlives a reboot of its guest: memory, devices, console.
+// Members are built in their order and taken down in reverse: a device is closed, and with that
+// quiet, before the container that maps memory for it goes.
+class Machine {
+ public:
+  // Takes the opened devices over. Throws a chain; nothing stays behind then.
+  Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, const VmPlan& plan,
+          const BootImages& images, OpenedDevices opened);
+
+  // Runs the guest, reboots included, until it powers off, fails or is told to stop. Must be
+  // called on the main thread, once.
+  StopReason Run();
+
+  // Complete but for the exit status once Run has returned.
+  [[nodiscard]] const Statistics& statistics() const { return statistics_; }
+
+ private:
+  StopReason RunBoot();
+  void ResetForReboot();
+  void Stop(StopReason reason);
+  void CollectDevices();
+
+  HostKernel& kernel_;
+  const HostSysfs& sysfs_;
+  const Kvm& kvm_;
+  const VmPlan& plan_;
+  const BootImages& images_;
+  Statistics statistics_;
+  GuestMemory memory_;
+  VfioContainers containers_;
+  std::vector<std::unique_ptr<VfioPlatformDevice>> devices_;
+  EventLoop loop_{1};
+  asio::signal_set signals_;
+  ConsoleIo console_;
+  std::optional<StopReason> stop_reason_;
+};
+
+}  // namespace microvm

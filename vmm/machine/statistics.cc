@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/statistics.h"
+
+#include <algorithm>
+
+namespace microvm {
+namespace {
+
+std::string Quoted(const std::string& text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') result += '\\';
+    result += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+  }
+  return result + '"';
+}
+
+// "name":value, with the comma that goes before it.
+void AppendNumber(std::string& json, const std::string& name, std::uint64_t value) {
+  if (json.back() != '{') json += ',';
+  json += Quoted(name) + ":" + std::to_string(value);
+}
+
+void AppendDevice(std::string& json, const DeviceStatistics& device) {
+  if (json.back() != '[') json += ',';
+  json += "\n  {\"name\":" + Quoted(device.name);
+  AppendNumber(json, "interrupts", device.interrupts);
+  AppendNumber(json, "userspace_irqs", device.userspace_irqs);
+  AppendNumber(json, "mapped_bytes", device.mapped_bytes);
+  AppendNumber(json, "trapped_reads", device.trapped_reads);
+  AppendNumber(json, "trapped_writes", device.trapped_writes);
+  json += "}";
+}
+
+}  // namespace
+
+const char* ToString(StopReason reason) {
+  switch (reason) {
+    case StopReason::kPowerOff:
+      return "power-off";
+    case StopReason::kReset:
+      return "reset";
+    case StopReason::kCrash:
+      return "crash";
+    case StopReason::kVcpuError:
+      return "vcpu-error";
+    case StopReason::kTerminated:
+      return "terminated";
+    case StopReason::kConsoleQuit:
+      return "console-quit";
+  }
+  return "unknown";
+}
+
+void AddExits(Statistics& statistics, const VcpuExits& exits) {
+  const auto add = [&](const char* name, const std::atomic<std::uint64_t>& counter) {
+    const std::uint64_t count = counter.load(std::memory_order_relaxed);
+    const auto found = std::find_if(statistics.vcpu_exits.begin(), statistics.vcpu_exits.end(),
+                                    [&](const auto& entry) { return entry.first == name; });
+    if (found != statistics.vcpu_exits.end()) {
+      found->second += count;
+    } else {
+      statistics.vcpu_exits.emplace_back(name, count);
+    }
+  };
+  add("mmio_read", exits.mmio_read);
+  add("mmio_write", exits.mmio_write);
+  add("undecodable", exits.undecodable);
+  add("interrupted", exits.interrupted);
+  add("system_event", exits.system_event);
+  add("other", exits.other);
+}
+
+std::string FormatJson(const Statistics& statistics) {
+  std::string json = "{\"name\":" + Quoted(statistics.name);
+  json += ",\n\"exit\":{\"status\":" + std::to_string(statistics.exit_status) +
+          ",\"reason\":" + Quoted(statistics.exit_reason) + "},\n\"startup\":{";
+  for (const Phase& phase : statistics.startup) {
+    AppendNumber(json, std::string(phase.name) + "_ns", phase.ns);
+  }
+  AppendNumber(json, "first_run_boottime_ns", statistics.first_run_boottime_ns);
+  json += "},\n\"boots\":" + std::to_string(statistics.boots) + ",\n\"vcpu_exits\":{";
+  for (const auto& [name, count] : statistics.vcpu_exits) AppendNumber(json, name, count);
+  json += "},\n\"refused_accesses\":" + std::to_string(statistics.refused_accesses) +
+          ",\n\"devices\":[";
+  for (const DeviceStatistics& device : statistics.devices) AppendDevice(json, device);
+  return json + "]}\n";
+}
+
+}  // namespace microvm

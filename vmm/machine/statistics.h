@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace microvm {
+
+// Why a guest stopped running.
+enum class StopReason {
+  kPowerOff,     // PSCI SYSTEM_OFF
+  kReset,        // PSCI SYSTEM_RESET
+  kCrash,        // the guest reported a crash
+  kVcpuError,    // KVM could not go on with a vCPU
+  kTerminated,   // SIGTERM, SIGINT, SIGHUP
+  kConsoleQuit,  // the console's escape
+};
+const char* ToString(StopReason reason);
+
+// Exits of one vCPU to user space. Written by its thread only; read by anyone.
+struct VcpuExits {
+  std::atomic<std::uint64_t> mmio_read{0};
+  std::atomic<std::uint64_t> mmio_write{0};
+  std::atomic<std::uint64_t> undecodable{0};  // no ISV: answered with an abort
+  std::atomic<std::uint64_t> interrupted{0};  // by a signal
+  std::atomic<std::uint64_t> system_event{0};
+  std::atomic<std::uint64_t> other{0};
+
+  // Adds one without a locked instruction: there is one writer.
+  static void Count(std::atomic<std::uint64_t>& counter) {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+};
+
+struct DeviceStatistics {
+  std::string name;
+  std::uint64_t interrupts = 0;  // the host's own count
+  std::uint64_t userspace_irqs = 0;
+  std::uint64_t mapped_bytes = 0;
+  std::uint64_t trapped_reads = 0;
+  std::uint64_t trapped_writes = 0;
+};
+
+struct Phase {
+  const char* name;
+  std::uint64_t ns;
+};
+
+// What --stats writes at exit.
+struct Statistics {
+  std::string name;
+  int exit_status = 0;
+  std::string exit_reason;
+  std::uint64_t boots = 0;                  // times the guest was started, reboots included
+  std::vector<Phase> startup;               // of the first boot
+  std::uint64_t first_run_boottime_ns = 0;  // CLOCK_BOOTTIME before the first KVM_RUN
+  std::vector<std::pair<std::string, std::uint64_t>> vcpu_exits;  // over all vCPUs and boots
+  std::uint64_t refused_accesses = 0;
+  std::vector<DeviceStatistics> devices;
+};
+
+// Adds one vCPU's exits to the totals.
+void AddExits(Statistics& statistics, const VcpuExits& exits);
+
+// One JSON object.
+std::string FormatJson(const Statistics& statistics);
+
+}  // namespace microvm

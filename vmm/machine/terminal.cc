@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/terminal.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+constexpr std::array kFatalSignals = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS};
+
+// What a signal handler needs to restore the terminal; tcsetattr is async-signal-safe.
+termios saved_mode;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+std::atomic<bool> must_restore{false};
+
+void Restore() {
+  if (must_restore.exchange(false)) tcsetattr(STDIN_FILENO, TCSANOW, &saved_mode);
+}
+
+void RestoreAndDie(int signal) {
+  Restore();
+  raise(signal);  // SA_RESETHAND has put the default action back
+}
+
+}  // namespace
+
+RawTerminal::RawTerminal() {
+  if (isatty(STDIN_FILENO) == 0 || tcgetpgrp(STDIN_FILENO) != getpgrp()) return;
+  if (tcgetattr(STDIN_FILENO, &saved_mode) != 0) return;
+  struct sigaction action {};
+  action.sa_handler = RestoreAndDie;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  for (const int signal : kFatalSignals) sigaction(signal, &action, nullptr);
+  must_restore = true;
+  termios raw = saved_mode;
+  cfmakeraw(&raw);
+  raw.c_oflag |= OPOST;  // our own messages still end their lines
+  if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0) {
+    must_restore = false;
+    ThrowErrno("tcsetattr");
+  }
+  active_ = true;
+}
+
+RawTerminal::~RawTerminal() { Restore(); }
+
+}  // namespace microvm

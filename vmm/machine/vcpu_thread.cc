@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/vcpu_thread.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+
+namespace microvm {
+namespace {
+
+// Enough to see what a guest does wrong, too few to fill a disk.
+constexpr std::uint64_t kLoggedAborts = 8;
+
+int KickSignal() { return SIGRTMIN; }
+
+// The signal only has to interrupt KVM_RUN.
+void InstallKickHandler() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    sigaction(KickSignal(), &action, nullptr);
+  });
+}
+
+// Threads inherit their maker's mask: vCPU threads are made with every signal blocked but the
+// kick, so that the process's signals go to the event loop.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    sigdelset(&all, KickSignal());
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+  BlockedSignals(BlockedSignals&&) = delete;
+  BlockedSignals& operator=(BlockedSignals&&) = delete;
+  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace
+
+VcpuThread::VcpuThread(unsigned id, Vcpu& vcpu, MmioBus& bus, VcpuExits& exits, StopHandler on_stop)
+    : id_(id), vcpu_(vcpu), bus_(bus), on_stop_(std::move(on_stop)), exits_(exits) {
+  InstallKickHandler();
+  const BlockedSignals blocked;
+  thread_ = std::thread([this] { Main(); });
+  ready_.acquire();
+}
+
+VcpuThread::~VcpuThread() {
+  RequestStop();
+  start_.release();
+  thread_.join();
+}
+
+void VcpuThread::Start() { start_.release(); }
+
+void VcpuThread::RequestStop() noexcept {
+  stop_.store(true, std::memory_order_relaxed);
+  // Before the signal: a KVM_RUN entered after it returns at once too.
+  vcpu_.RequestExit();
+  pthread_kill(thread_.native_handle(), KickSignal());
+}
+
+void VcpuThread::Main() noexcept {
+  const std::string name = "vcpu" + std::to_string(id_);
+  pthread_setname_np(pthread_self(), name.c_str());
+  tid_ = gettid();
+  ready_.release();
+  start_.acquire();
+  if (const auto reason = RunGuest()) on_stop_(*reason);
+}
+
+std::optional<StopReason> VcpuThread::RunGuest() noexcept {
+  while (!stop_.load(std::memory_order_relaxed)) {
+    const int error = vcpu_.Run();
+    if (error == 0) [[likely]] {
+      if (const auto reason = HandleExit()) return reason;
+    } else if (error == EINTR) {
+      VcpuExits::Count(exits_.interrupted);
+    } else if (error != EAGAIN) {
+      std::fprintf(stderr, "microvm: vCPU %u: KVM_RUN: %s\n", id_, std::strerror(error));
+      return StopReason::kVcpuError;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<StopReason> VcpuThread::HandleExit() noexcept {
+  const kvm_run& run = vcpu_.run();
+  switch (run.exit_reason) {
+    [[likely]] case KVM_EXIT_MMIO : HandleMmio();
+    return std::nullopt;
+    case KVM_EXIT_ARM_NISV:
+      if (HandleUndecodable()) return std::nullopt;
+      return StopReason::kVcpuError;
+    case KVM_EXIT_INTR:
+      VcpuExits::Count(exits_.interrupted);
+      return std::nullopt;
+    case KVM_EXIT_SYSTEM_EVENT:
+      VcpuExits::Count(exits_.system_event);
+      return HandleSystemEvent();
+    default:
+      VcpuExits::Count(exits_.other);
+      std::fprintf(stderr, "microvm: vCPU %u: KVM cannot go on: exit reason %u\n", id_,
+                   run.exit_reason);
+      return StopReason::kVcpuError;
+  }
+}
+
+void VcpuThread::HandleMmio() noexcept {
+  auto& mmio = vcpu_.run().mmio;
+  const GuestAddress address{mmio.phys_addr};
+  // KVM gives 1, 2, 4 or 8; the buffer is what bounds us.
+  const std::span<std::byte> data(reinterpret_cast<std::byte*>(&mmio.data[0]),
+                                  std::clamp<std::size_t>(mmio.len, 1, sizeof(mmio.data)));
+  if (mmio.is_write != 0) {
+    VcpuExits::Count(exits_.mmio_write);
+    bus_.Write(address, data);
+  } else {
+    VcpuExits::Count(exits_.mmio_read);
+    bus_.Read(address, data);
+  }
+}
+
+bool VcpuThread::HandleUndecodable() noexcept {
+  const auto& access = vcpu_.run().arm_nisv;
+  const std::uint64_t before = exits_.undecodable.load(std::memory_order_relaxed);
+  VcpuExits::Count(exits_.undecodable);
+  if (before < kLoggedAborts) {
+    std::fprintf(stderr,
+                 "microvm: vCPU %u: guest access at 0x%" PRIx64 " (ESR 0x%" PRIx64
+                 ") cannot be decoded; it gets an abort%s\n",
+                 id_, static_cast<std::uint64_t>(access.fault_ipa),
+                 static_cast<std::uint64_t>(access.esr_iss),
+                 before + 1 == kLoggedAborts ? "; further ones are only counted" : "");
+  }
+  if (vcpu_.InjectExternalAbort()) return true;
+  std::fprintf(stderr, "microvm: vCPU %u: KVM_SET_VCPU_EVENTS: %s\n", id_, std::strerror(errno));
+  return false;
+}
+
+std::optional<StopReason> VcpuThread::HandleSystemEvent() noexcept {
+  switch (vcpu_.run().system_event.type) {
+    case KVM_SYSTEM_EVENT_SHUTDOWN:
+      return StopReason::kPowerOff;
+    case KVM_SYSTEM_EVENT_RESET:
+      return StopReason::kReset;
+    case KVM_SYSTEM_EVENT_CRASH:
+      return StopReason::kCrash;
+    default:
+      // Nothing this program enables has another event; running on is harmless.
+      return std::nullopt;
+  }
+}
+
+}  // namespace microvm

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <functional>
+#include <optional>
+#include <semaphore>
+#include <thread>
+
+#include "devices/mmio_bus.h"
+#include "vmm/kvm/vcpu.h"
+#include "vmm/machine/statistics.h"
+
+namespace microvm {
+
+// One vCPU's thread. It is made stopped, so that its scheduling can be set and every other thread
+// made before the guest's first instruction; the destructor stops and joins it.
+class VcpuThread {
+ public:
+  // Called at most once, on the vCPU's thread, when the guest asks to stop or cannot go on.
+  using StopHandler = std::function<void(StopReason)>;
+
+  // `vcpu`, `bus` and `exits` outlive the thread.
+  VcpuThread(unsigned id, Vcpu& vcpu, MmioBus& bus, VcpuExits& exits, StopHandler on_stop);
+  VcpuThread(const VcpuThread&) = delete;
+  VcpuThread& operator=(const VcpuThread&) = delete;
+  VcpuThread(VcpuThread&&) = delete;
+  VcpuThread& operator=(VcpuThread&&) = delete;
+  ~VcpuThread();
+
+  // Lets it run.
+  void Start();
+  // Asks it to stop; returns at once. Any thread.
+  void RequestStop() noexcept;
+
+  // For HostKernel::SetAffinity and SetScheduler.
+  [[nodiscard]] pid_t tid() const { return tid_; }
+
+ private:
+  void Main() noexcept;
+  // Runs the guest until it stops; nothing if it was asked to stop.
+  std::optional<StopReason> RunGuest() noexcept;
+  std::optional<StopReason> HandleExit() noexcept;
+  std::optional<StopReason> HandleSystemEvent() noexcept;
+  void HandleMmio() noexcept;
+  bool HandleUndecodable() noexcept;
+
+  unsigned id_;
+  Vcpu& vcpu_;
+  MmioBus& bus_;
+  StopHandler on_stop_;
+  VcpuExits& exits_;
+  std::atomic<bool> stop_{false};
+  std::binary_semaphore ready_{0};
+  std::binary_semaphore start_{0};
+  pid_t tid_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace microvm

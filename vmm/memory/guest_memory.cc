@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/memory/guest_memory.h"
+
+#include <linux/mman.h>
+#include <sys/mman.h>
+
+#include <bit>
+#include <cstring>
+
+namespace microvm {
+namespace {
+
+constexpr std::size_t kTransparentHugepageBytes = std::size_t{2} << 20;
+
+MemoryMapping MapRam(HostKernel& kernel, std::uint64_t size_bytes,
+                     const GuestMemoryOptions& options) {
+  if (options.hugepage_bytes == 0) {
+    return MemoryMapping::Anonymous(kernel, size_bytes, kTransparentHugepageBytes, 0);
+  }
+  const int order = std::countr_zero(options.hugepage_bytes);
+  const std::string kib = std::to_string(options.hugepage_bytes >> 10);
+  const std::string pages = std::to_string(size_bytes / options.hugepage_bytes);
+  const Error context("too few free huge pages of " + kib + " KiB: the guest needs " + pages,
+                      "echo " + pages + " > /sys/kernel/mm/hugepages/hugepages-" + kib +
+                          "kB/nr_hugepages\nor remove 'hugepages' from the [memory] table");
+  return WithContext(context, [&] {
+    return MemoryMapping::Anonymous(kernel, size_bytes, options.hugepage_bytes,
+                                    MAP_HUGETLB | (order << MAP_HUGE_SHIFT));
+  });
+}
+
+}  // namespace
+
+GuestMemory::GuestMemory(HostKernel& kernel, const AddressRange& range,
+                         const GuestMemoryOptions& options)
+    : kernel_(kernel),
+      range_(range),
+      options_(options),
+      mapping_(WithContext(
+          Error("cannot map " + std::to_string(range.size_bytes() >> 20) + " MiB of guest memory"),
+          [&] { return MapRam(kernel, range.size_bytes(), options); })) {
+  if (options.hugepage_bytes == 0) {
+    // Advice only: a kernel without transparent huge pages answers EINVAL.
+    kernel_.Madvise(mapping_.data(), mapping_.bytes().size(), MADV_HUGEPAGE);
+  }
+  if (!options.lock) return;
+  const Error context("cannot lock the guest's memory",
+                      "raise the limit (ulimit -l unlimited), run as root, or remove 'lock' from "
+                      "the [memory] table");
+  WithContext(context, [&] {
+    if (kernel_.Mlock(mapping_.data(), mapping_.bytes().size()) != 0) ThrowErrno("mlock");
+  });
+}
+
+std::span<std::byte> GuestMemory::Span(GuestAddress address, std::uint64_t length) const {
+  if (length == 0) return {};
+  if (!range_.Contains(address, length)) {
+    throw Error("not guest RAM: " + ToString(AddressRange(address, length)));
+  }
+  return mapping_.bytes().subspan(address.value - range_.start().value, length);
+}
+
+void GuestMemory::Clear(bool pinned) {
+  // Dropping a page that VFIO has pinned would leave the device writing to a page that is no
+  // longer the guest's, so pinned memory is overwritten in place.
+  const bool droppable = !pinned && !options_.lock && options_.hugepage_bytes == 0;
+  if (droppable && kernel_.Madvise(mapping_.data(), mapping_.bytes().size(), MADV_DONTNEED) == 0) {
+    return;
+  }
+  std::memset(mapping_.data(), 0, mapping_.bytes().size());
+}
+
+}  // namespace microvm

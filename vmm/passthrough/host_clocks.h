@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "vmm/fdt/device_tree.h"
+#include "vmm/plan/device_facts.h"
+
+namespace microvm {
+
+// The entries of `node`'s `clocks` with their rates, as far as the host tells them: from the tree
+// for fixed clocks, else from the clock framework's debugfs below `root`
+// (/sys/kernel/debug/clk/NAME/clk_rate). Throws Error if `clocks` is malformed.
+std::vector<ClockFacts> ReadClocks(const DeviceTree& tree, const DtNode& node,
+                                   const std::filesystem::path& root);
+
+}  // namespace microvm

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmm/config/vm_config.h"
+#include "vmm/fdt/device_tree.h"
+
+namespace microvm {
+
+// What the kernel says of one region and one interrupt of a device, as plain data.
+struct RegionFacts {
+  std::uint64_t size_bytes = 0;
+  bool mappable = false;
+};
+struct InterruptFacts {
+  bool automasked = false;  // level
+};
+
+// One entry of the host node's `clocks`.
+struct ClockFacts {
+  std::string name;                      // from `clock-names`; "" if it has none
+  std::string provider;                  // path of the clock's node
+  std::optional<std::uint64_t> rate_hz;  // nothing: the host does not tell
+};
+
+// All that planning knows of a device of the host.
+struct DeviceFacts {
+  PlatformConfig config;
+  std::vector<RegionFacts> regions;
+  std::vector<InterruptFacts> interrupts;
+  std::vector<ClockFacts> clocks;
+  std::shared_ptr<const DeviceTree> tree;  // the host's
+  std::string node_path;                   // the device's node in it
+};
+
+// What the start of a kernel file and the size of an initrd say.
+struct BootFacts {
+  std::uint64_t kernel_file_bytes = 0;
+  bool kernel_compressed = false;
+  std::uint64_t text_offset = 0;          // from the start of a 2 MiB-aligned base
+  std::uint64_t kernel_memory_bytes = 0;  // from text_offset, with its BSS
+  std::uint64_t initrd_bytes = 0;         // 0: none
+};
+
+}  // namespace microvm

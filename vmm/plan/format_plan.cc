@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "vmm/plan/vm_plan.h"
+
+namespace microvm {
+namespace {
+
+std::string Quoted(std::string_view text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') result += '\\';
+    result += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+  }
+  return result + '"';
+}
+
+// A property's value as dtc would show it: strings where it is text, cells, or bytes.
+std::string FormatValue(const std::vector<std::byte>& value) {
+  if (value.empty()) return "";
+  const DtProperty property{"", value};
+  const auto is_text = [](const std::string& text) {
+    return !text.empty() &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+  };
+  const std::vector<std::string> strings = property.Strings();
+  std::string result;
+  if (!strings.empty() && std::all_of(strings.begin(), strings.end(), is_text)) {
+    for (const std::string& text : strings) result += (result.empty() ? "" : ", ") + Quoted(text);
+    return " = " + result;
+  }
+  if (const auto cells = property.Cells()) {
+    for (const std::uint32_t cell : *cells) result += (result.empty() ? "" : " ") + Hex(cell);
+    return " = <" + result + ">";
+  }
+  for (const std::byte byte : value) {
+    result += (result.empty() ? "" : " ") + Hex(std::to_integer<unsigned>(byte)).substr(2);
+  }
+  return " = [" + result + "]";
+}
+
+void AppendNode(std::string& text, const PlannedNode& node, const std::string& indent) {
+  text += indent + node.name + " {\n";
+  for (const PlannedProperty& property : node.properties) {
+    text += indent + "#   " + property.name + FormatValue(property.value) + ";  /* " +
+            property.origin + " */\n";
+  }
+  for (const PlannedNode& child : node.children) AppendNode(text, child, indent + "#   ");
+  text += indent + "}\n";
+}
+
+void AppendDevice(std::string& text, const PlannedDevice& device) {
+  text += "\n[[platform]]\nhost = " + Quoted(device.host) +
+          "\ndma = " + Quoted(ToString(device.dma)) + "\n";
+  for (const PlannedRegion& region : device.regions) {
+    text += "# region " + ToString(region.guest) + (region.mapped ? " mapped" : " trapped") + "\n";
+  }
+  for (const PlannedInterrupt& interrupt : device.interrupts) {
+    text += "# interrupt SPI " + std::to_string(interrupt.spi.number) +
+            (interrupt.trigger == Trigger::kLevel ? " level" : " edge") + "\n";
+  }
+  for (const PlannedClock& clock : device.clocks) {
+    text += "# clock " + clock.name + " " + std::to_string(clock.rate_hz) + " Hz\n";
+  }
+  AppendNode(text, device.node, "# node ");
+  for (const std::string& line : device.left_out) text += "# left out " + line + "\n";
+}
+
+}  // namespace
+
+std::string FormatPlan(const VmPlan& plan) {
+  const VmConfig& config = plan.config;
+  std::string text =
+      "name = " + Quoted(config.name) + "\nrestart = " + Quoted(ToString(config.restart)) + "\n";
+  text += "\n[cpu]\ncount = " + std::to_string(config.cpu.count) +
+          "\npolicy = " + Quoted(ToString(config.cpu.policy)) + "\n";
+  text += "# address bits " + std::to_string(plan.ipa_bits) + "\n";
+  text += "# GIC distributor " + ToString(plan.gic_distributor) + "\n";
+  text += "# GIC redistributors " + ToString(plan.gic_redistributors) + "\n";
+  text += "# SPIs " + std::to_string(plan.spi_count) + "\n";
+  text += "\n[memory]\nsize = " + std::to_string(plan.ram.size_bytes()) + "\n# RAM " +
+          ToString(plan.ram) + "\n";
+  text += "\n[boot]\nkernel = " + Quoted(config.boot.kernel.string()) + "\n# kernel " +
+          ToString(AddressRange(plan.boot.kernel, plan.boot.kernel_memory_bytes)) + "\n";
+  if (plan.boot.initrd) {
+    text += "initrd = " + Quoted(config.boot.initrd->string()) + "\n# initrd " +
+            ToString(*plan.boot.initrd) + "\n";
+  }
+  text += "cmdline = " + Quoted(config.boot.cmdline) + "\n# device tree " +
+          ToString(plan.boot.fdt) + "\n";
+  if (config.console.enabled) {
+    text += "\n[console]\nenabled = true\n# PL011 " + ToString(plan.console) + " SPI " +
+            std::to_string(plan.console_spi.number) + "\n";
+  }
+  for (const PlannedDevice& device : plan.devices) AppendDevice(text, device);
+  return text;
+}
+
+}  // namespace microvm
