@@ -79,7 +79,7 @@ std::optional<PhysicalRange> DeviceTree::Region(Node node, unsigned index) const
   if (bus < 0) return std::nullopt;
   const auto address_cells = static_cast<unsigned>(fdt_address_cells(blob_, bus));
   const auto size_cells = static_cast<unsigned>(fdt_size_cells(blob_, bus));
-  const unsigned width = address_cells + size_cells;
+  const std::size_t width = address_cells + size_cells;
   const Cells reg = Property(node, "reg");
   if (width == 0 || reg.count() < (index + 1) * width) return std::nullopt;
   std::optional<std::uint64_t> start = reg.Number(index * width, address_cells);
@@ -126,7 +126,8 @@ std::optional<Interrupt> DeviceTree::InterruptOf(Node node, unsigned index) cons
   }
   const Cells width = Property(*controller, "#interrupt-cells");
   const Cells interrupts = Property(node, "interrupts");
-  if (width.count() != 1 || width[0] < 3 || interrupts.count() < (index + 1) * width[0]) {
+  if (width.count() != 1 || width[0] < 3 ||
+      interrupts.count() < (std::size_t{index} + 1) * width[0]) {
     return std::nullopt;
   }
   const std::size_t at = std::size_t{index} * width[0];

@@ -33,9 +33,9 @@ class Gic {
   virtual void Disable(Interrupt interrupt) = 0;
 
   // State bits of a shared interrupt.
-  virtual bool IsEnabled(std::uint32_t intid) const = 0;
-  virtual bool IsPending(std::uint32_t intid) const = 0;
-  virtual bool IsActive(std::uint32_t intid) const = 0;
+  [[nodiscard]] virtual bool IsEnabled(std::uint32_t intid) const = 0;
+  [[nodiscard]] virtual bool IsPending(std::uint32_t intid) const = 0;
+  [[nodiscard]] virtual bool IsActive(std::uint32_t intid) const = 0;
 
   // Sends software interrupt `intid` (0..15) to the CPU with this affinity; `index` is its place
   // in the device tree.

@@ -33,23 +33,27 @@ class GicDistributor {
   }
 
   [[nodiscard]] bool Bit(std::uint64_t bank, std::uint32_t intid) const {
-    return (Read32(base_ + bank + intid / 32 * 4) >> intid % 32 & 1) != 0;
+    return (Read32(BitWord(bank, intid)) >> intid % 32 & 1) != 0;
   }
   // For banks where writing 0 means nothing.
   void SetBit(std::uint64_t bank, std::uint32_t intid) const {
-    Write32(base_ + bank + intid / 32 * 4, 1U << intid % 32);
+    Write32(BitWord(bank, intid), 1U << intid % 32);
   }
   void SetPriority(std::uint32_t intid) const {
     Write<std::uint8_t>(base_ + kPriority + intid, kOrdinaryPriority);
   }
   void SetTrigger(Interrupt interrupt) const {
-    const std::uint64_t address = base_ + kConfiguration + interrupt.intid / 16 * 4;
+    const std::uint64_t address = base_ + kConfiguration + std::uint64_t{interrupt.intid} / 16 * 4;
     const std::uint32_t edge = 2U << interrupt.intid % 16 * 2;
     const std::uint32_t others = Read32(address) & ~edge;
     Write32(address, others | (interrupt.trigger == Trigger::kEdge ? edge : 0));
   }
 
  private:
+  [[nodiscard]] std::uint64_t BitWord(std::uint64_t bank, std::uint64_t intid) const {
+    return base_ + bank + intid / 32 * 4;
+  }
+
   std::uint64_t base_;
 };
 

@@ -16,9 +16,9 @@ class GicV2 final : public Gic {
   void StartCpu() override;
   void Enable(Interrupt interrupt) override;
   void Disable(Interrupt interrupt) override;
-  bool IsEnabled(std::uint32_t intid) const override;
-  bool IsPending(std::uint32_t intid) const override;
-  bool IsActive(std::uint32_t intid) const override;
+  [[nodiscard]] bool IsEnabled(std::uint32_t intid) const override;
+  [[nodiscard]] bool IsPending(std::uint32_t intid) const override;
+  [[nodiscard]] bool IsActive(std::uint32_t intid) const override;
   void SendSoftwareInterrupt(std::uint32_t intid, std::uint64_t affinity, unsigned index) override;
   void Service(const ExceptionFrame& frame) override;
 

@@ -109,7 +109,8 @@ void GicV3::Enable(Interrupt interrupt) {
   bank.SetTrigger(interrupt);
   bank.SetPriority(interrupt.intid);
   if (interrupt.intid >= kFirstShared) {
-    Write<std::uint64_t>(facts().distributor.start + kRoute + interrupt.intid * 8, Affinity());
+    const std::uint64_t offset = kRoute + std::uint64_t{interrupt.intid} * 8;
+    Write<std::uint64_t>(facts().distributor.start + offset, Affinity());
   }
   bank.SetBit(GicDistributor::kSetEnable, interrupt.intid);
   WaitForWrites();

@@ -61,10 +61,9 @@ extern "C" [[noreturn]] void Main(std::uint64_t image_start, std::uint64_t image
   MapDevices(space, board);
   static std::optional<GicV2> gic_v2;
   static std::optional<GicV3> gic_v3;
-  Gic* gic = nullptr;
-  if (board.gic.version == 3) gic = &gic_v3.emplace(board.gic);
-  if (board.gic.version == 2) gic = &gic_v2.emplace(board.gic);
-  Guest guest(board, console, psci, *gic, space);
+  const bool is_v3 = board.gic.version == 3;
+  Gic& gic = is_v3 ? static_cast<Gic&>(gic_v3.emplace(board.gic)) : gic_v2.emplace(board.gic);
+  Guest guest(board, console, psci, gic, space);
   Run(guest);
   Halt();
 }

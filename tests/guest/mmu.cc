@@ -36,7 +36,7 @@ struct Table {
   alignas(kPage) std::array<std::uint64_t, kEntries> entries;
 };
 
-constinit std::array<Table, 160> tables;
+constinit std::array<Table, 160> tables{};
 std::size_t tables_used = 1;  // the first is the root
 
 std::uint64_t AddressOf(const Table& table) { return reinterpret_cast<std::uint64_t>(&table); }

@@ -14,12 +14,12 @@ std::int64_t Psci::Call(PsciFunction function, std::uint64_t x1, std::uint64_t x
 }
 
 void Psci::SystemOff() const {
-  Call(PsciFunction::kSystemOff);
+  (void)Call(PsciFunction::kSystemOff);
   Halt();
 }
 
 void Psci::SystemReset() const {
-  Call(PsciFunction::kSystemReset);
+  (void)Call(PsciFunction::kSystemReset);
   Halt();
 }
 

@@ -60,8 +60,8 @@ class Psci {
   [[nodiscard]] Conduit conduit() const { return conduit_; }
 
   // Results of 32-bit functions are sign-extended from 32 bits.
-  std::int64_t Call(PsciFunction function, std::uint64_t x1 = 0, std::uint64_t x2 = 0,
-                    std::uint64_t x3 = 0) const;
+  [[nodiscard]] std::int64_t Call(PsciFunction function, std::uint64_t x1 = 0, std::uint64_t x2 = 0,
+                                  std::uint64_t x3 = 0) const;
 
   [[noreturn]] void SystemOff() const;
   [[noreturn]] void SystemReset() const;

@@ -9,7 +9,7 @@ namespace guest {
 
 extern "C" void SecondaryMain(const SecondaryStart& start) {
   start.run(start.context);
-  start.psci->Call(PsciFunction::kCpuOff);
+  (void)start.psci->Call(PsciFunction::kCpuOff);
   Halt();
 }
 

@@ -10,6 +10,9 @@
 namespace guest {
 namespace {
 
+constinit std::array<char, 65536> characters{};
+constinit std::array<char, 4096> line{};
+
 // Filled by the interrupt handler, emptied by the code it interrupts.
 class Received {
  public:
@@ -31,7 +34,7 @@ class Received {
     }
     UnmaskInterrupts();
     const std::uint64_t tail = tail_;
-    const char c = characters_[tail % characters_.size()];
+    const char c = characters[tail % characters.size()];
     tail_ = tail + 1;
     return c;
   }
@@ -39,18 +42,15 @@ class Received {
  private:
   void Push(char c) {
     const std::uint64_t head = head_;
-    if (head - tail_ == characters_.size()) Fail("more input than echo can hold");
-    characters_[head % characters_.size()] = c;
+    if (head - tail_ == characters.size()) Fail("more input than echo can hold");
+    characters[head % characters.size()] = c;
     head_ = head + 1;
   }
 
   const Pl011& uart_;
-  std::array<char, 65536> characters_{};
   std::atomic<std::uint64_t> head_ = 0;
   std::atomic<std::uint64_t> tail_ = 0;
 };
-
-constinit std::array<char, 4096> line;
 
 // One line without its end; empty lines are passed over.
 std::string_view ReadLine(Received& received) {
@@ -68,15 +68,14 @@ std::string_view ReadLine(Received& received) {
 void RunEcho(Guest& guest) {
   const Interrupt interrupt = guest.board().uart.interrupt;
   if (interrupt.intid == 0) Fail("the PL011 has no interrupt");
-  static constinit std::optional<Received> received;
-  received.emplace(guest.console().uart());
+  Received received(guest.console().uart());
   guest.StartInterrupts();
-  guest.gic().SetHandler(interrupt.intid, {&Received::Handle, &*received});
+  guest.gic().SetHandler(interrupt.intid, {&Received::Handle, &received});
   guest.gic().Enable(interrupt);
   guest.console().uart().EnableReceiveInterrupt();
   guest.console().Line("ready");
   std::uint64_t lines = 0;
-  for (std::string_view text = ReadLine(*received); text != "quit"; text = ReadLine(*received)) {
+  for (std::string_view text = ReadLine(received); text != "quit"; text = ReadLine(received)) {
     guest.console().Line("echo:", text);
     ++lines;
   }
