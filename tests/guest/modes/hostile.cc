@@ -162,7 +162,7 @@ void AttackGic(Guest& guest, Intruder& intruder) {
   intruder.Everything(alias + GicDistributor::kActive, kZeros);
   for (const std::uint64_t page : AbsentRedistributors(guest.board())) {
     intruder.Expose(page);
-    for (const std::uint64_t offset : {0x0, 0x8, 0x14, 0x100, 0xffe8}) {
+    for (const std::uint64_t offset : {0x0UL, 0x8UL, 0x14UL, 0x100UL, 0xffe8UL}) {
       guest.address_space().MapIdentity(page + offset, 8, Memory::kDevice);
       intruder.Loads(page + offset);
       intruder.Stores(page + offset, kZeros);
@@ -177,7 +177,7 @@ void AttackDevice(Guest& guest, Intruder& intruder) {
     for (std::uint64_t offset = 0; offset < region.size && offset < kPageSize; offset += 4) {
       intruder.Loads(region.start + offset);
     }
-    for (const std::uint64_t width : {8, 4, 2, 1}) intruder.Loads(region.end() - width);
+    for (const std::uint64_t width : {8UL, 4UL, 2UL, 1UL}) intruder.Loads(region.end() - width);
     intruder.EveryLoad(region.start);
   }
 }
