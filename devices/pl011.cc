@@ -2,7 +2,6 @@
 #include "devices/pl011.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace microvm {
 namespace {
@@ -57,16 +56,14 @@ MmioResult Pl011::Read(std::uint64_t offset, std::span<std::byte> out) noexcept 
     value = ReadRegister(offset, known);
   }
   if (!known) return MmioResult::kBadAccess;
-  std::memcpy(out.data(), &value, out.size());
+  StoreRegister(out, value);
   return MmioResult::kOk;
 }
 
 MmioResult Pl011::Write(std::uint64_t offset, std::span<const std::byte> in) noexcept {
   if (in.size() > 4 || offset % 4 != 0) return MmioResult::kBadAccess;
-  std::uint32_t value = 0;
-  std::memcpy(&value, in.data(), in.size());
   const std::scoped_lock lock(mutex_);
-  return WriteRegister(offset, value) ? MmioResult::kOk : MmioResult::kBadAccess;
+  return WriteRegister(offset, static_cast<std::uint32_t>(LoadRegister(in))) ? MmioResult::kOk : MmioResult::kBadAccess;
 }
 
 std::uint32_t Pl011::ReadRegister(std::uint64_t offset, bool& known) noexcept {
