@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tidy.py TOP CACHE RESULTS: clang-tidy over every C++ file, as the builds compile it.
+
+A file that was clean stays clean while nothing that clang-tidy reads has changed, so results are kept by content: first
+by what is quick to know (the file, all headers of the project, the installed packages), then by the preprocessed source.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+# Which build compiles what; the first that has the file counts.
+BUILDS = ("build/asan", "build/arm64")
+GCC_ONLY = re.compile(r"-fsanitize=.*|-m(no-)?outline-atomics|-W(no-)?(error|restrict)|-fno-tree-.*")
+
+
+def digest(*parts):
+    state = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        state.update(len(data).to_bytes(8, "little") + data)
+    return state.hexdigest()
+
+
+def read(path):
+    return pathlib.Path(path).read_bytes()
+
+
+class Tidy:
+    def __init__(self, top, cache):
+        self.top, self.cache = pathlib.Path(top), pathlib.Path(cache)
+        self.cache.mkdir(parents=True, exist_ok=True)
+        self.commands = self.compile_commands()
+        tracked = self.git("*.h", "*.cc", "*.clang-tidy", ".clang-tidy")
+        self.sources = [name for name in tracked if name.endswith(".cc")]
+        self.settings = digest(*(read(self.top / name) for name in tracked
+                                 if name.endswith(".clang-tidy")),
+                               subprocess.check_output(["clang-tidy", "--version"]),
+                               read(__file__))
+        headers = (name for name in tracked if name.endswith(".h"))
+        self.quick = digest(self.settings, read("/var/lib/dpkg/status"),
+                            *(name + digest(read(self.top / name)) for name in headers))
+
+    def git(self, *patterns):
+        names = subprocess.check_output(["git", "-C", self.top, "ls-files", "-z", "--", *patterns])
+        return [name for name in names.decode().split("\0")
+                if name and (self.top / name).is_file()]
+
+    def compile_commands(self):
+        """{source: (folder, arguments)} of the builds' compilers."""
+        commands = {}
+        for build in BUILDS:
+            for entry in json.loads(read(self.top / build / "compile_commands.json")):
+                folder = pathlib.Path(entry["directory"])
+                source = os.path.relpath((folder / entry["file"]).resolve(), self.top)
+                words = shlex.split(entry["command"])
+                if words[0].endswith("ccache"):
+                    words = words[1:]
+                commands.setdefault(source, (folder, words))
+        # Compiled by the system tests themselves.
+        commands.setdefault("tests/system/ticks.cc", (self.top, [
+            "aarch64-linux-gnu-g++", "-std=c++20", "-c", str(self.top / "tests/system/ticks.cc")]))
+        return commands
+
+    def arguments(self, words):
+        """The compiler's options as clang takes them, the source last."""
+        target = re.match(r"(.*/)?(aarch64-linux-gnu)-g\+\+$", words[0])
+        kept, skip = [f"--target={target[2]}"] if target else [], False
+        for word in words[1:]:
+            if skip or word in ("-c", "-MD") or GCC_ONLY.fullmatch(word):
+                skip = False
+            elif word in ("-o", "-MQ", "-MF"):
+                skip = True
+            else:
+                kept.append(word)
+        return [*kept[:-1], "-Wno-unknown-warning-option", "-Wno-unused-command-line-argument"]
+
+    def preprocessed(self, folder, words):
+        """What the compiler sees, with comments, as they can silence a finding."""
+        options = [word for word in words[1:-1] if word not in ("-c", "-MD")]
+        for option in ("-o", "-MQ", "-MF"):
+            if option in options:
+                at = options.index(option)
+                del options[at:at + 2]
+        return subprocess.run([words[0], *options, "-E", "-C", "-dD", words[-1]], cwd=folder,
+                              check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
+
+    def check(self, source):
+        """(source, findings, whether the cache knew); no findings: clean."""
+        if source not in self.commands:
+            return source, "no build compiles it, so it cannot be checked", False
+        folder, words = self.commands[source]
+        quick = self.cache / digest(self.quick, source, read(self.top / source), words)
+        if quick.exists():
+            quick.touch()
+            return source, "", True
+        try:
+            exact = self.cache / digest(self.settings, words, self.preprocessed(folder, words))
+        except subprocess.CalledProcessError as error:
+            return source, error.stderr.decode(), False
+        known = exact.exists()
+        if not known:
+            run = subprocess.run(["clang-tidy", "--quiet", words[-1], "--", *self.arguments(words)],
+                                 cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, text=True, check=False)
+            if run.returncode != 0:
+                return source, run.stdout, False
+        exact.touch()
+        quick.touch()
+        return source, "", known
+
+
+def main(top, cache, results_path):
+    tidy = Tidy(top, cache)
+    failed = known = 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool, \
+            open(results_path, "w", encoding="utf-8") as results:
+        futures = [pool.submit(tidy.check, source) for source in tidy.sources]
+        for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
+            source, findings, cached = future.result()
+            known += cached
+            results.write(f"{'fail' if findings else 'pass'} {source}\n")
+            if findings:
+                failed += 1
+                print(f"  FAILED {source}\n    | " + findings.strip().replace("\n", "\n    | "))
+            elif not cached:
+                print(f"  {done} of {len(futures)}: {source}", flush=True)
+    print(f"  {len(tidy.sources) - failed} of {len(tidy.sources)} files clean,"
+          f" {known} of them known from before")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

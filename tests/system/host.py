@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests ask of the emulated host: machines, their statistics, and what they leave behind."""
+
+import json
+import re
+
+from board import BoardError
+
+PL031 = "9010000.pl031"
+PASSED = ((PL031, "iommu"),)
+
+
+def configuration(cmdline="", *, cpus=1, memory="32M", kernel="/t/guest.bin", initrd=None,
+                  platform=PASSED, cpu="", extra_memory="", top=""):
+    """The text of a machine's configuration."""
+    lines = ['name = "vm"', top, "[cpu]", f"count = {cpus}", cpu, "[memory]",
+             f'size = "{memory}"', extra_memory, "[boot]", f'kernel = "{kernel}"',
+             f'cmdline = "{cmdline}"']
+    if initrd:
+        lines.append(f'initrd = "{initrd}"')
+    for name, dma in platform:
+        lines += ["[[platform]]", f'host = "{name}"', f'dma = "{dma}"']
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def host_state(board):
+    """What must be the same before and after a test: nothing left running, bound or taken."""
+    return board.read(
+        "echo processes: $(pidof microvm)\n"
+        "echo vfio interrupts: $(grep -c vfio /proc/interrupts)\n"
+        "echo huge pages: $(awk '/HugePages_(Total|Free)/ { print $2 }' /proc/meminfo)\n"
+        "for device in 9010000.pl031 9030000.pl061 ff060000.canfd ff070000.canfd; do\n"
+        "  path=/sys/bus/platform/devices/$device; [ -e $path ] || continue\n"
+        '  echo $device: $(readlink $path/driver | sed "s,.*/,,") $(cat $path/driver_override)\n'
+        "done\n"
+        "echo interfaces: $(ls /sys/class/net)\n"
+        "echo faults: $(dmesg | grep -cE 'BUG|WARNING|Oops|Call trace|Unhandled')\n"
+        "stty -a | sed 's/^speed.*line/line/'")
+
+
+def bind(board, *names):
+    board.read("microvm device bind " + " ".join(names or (PL031,)))
+
+
+def unbind(board, *names):
+    board.read("microvm device unbind " + " ".join(names or (PL031,)))
+
+
+class bound:
+    """with bound(board): the device belongs to VFIO."""
+
+    def __init__(self, board, *names):
+        self.board, self.names = board, names
+
+    def __enter__(self):
+        bind(self.board, *self.names)
+
+    def __exit__(self, kind, *_):
+        if kind is None or not issubclass(kind, BoardError):
+            unbind(self.board, *self.names)
+
+
+def statistics(board, path="/tmp/stats.json"):
+    return json.loads(board.read(f"cat {path}"))
+
+
+def vfio_interrupts(board, device=PL031):
+    """The host's own count, or None when the host has no such interrupt."""
+    lines = [line for line in board.read("cat /proc/interrupts").splitlines()
+             if f"({device})" in line]
+    if not lines:
+        return None
+    return sum(int(word) for line in lines
+               for word in re.match(r"\s*\S+:((?:\s+\d+)+)", line)[1].split())
+
+
+class Machine:
+    """A machine that runs in the background of the board."""
+
+    def __init__(self, board, config, arguments="--stats /tmp/stats.json", before="",
+                 stdin="/dev/null"):
+        self.board = board
+        board.write("/tmp/vm.toml", config)
+        board.read(f"rm -f /tmp/stats.json /tmp/status; {before}\n"
+                   f"{{ microvm --config /tmp/vm.toml {arguments} <{stdin} >/tmp/out 2>/tmp/err;"
+                   " echo $? >/tmp/status; } &")
+
+    def pid(self, timeout=20):
+        return int(self.board.read(
+            f"n=0; while ! pidof microvm && [ $n -lt {timeout * 10} ]; do sleep 0.1; "
+            "n=$((n + 1)); done", timeout + 30).split()[0])
+
+    def output(self):
+        return self.board.read("cat /tmp/out").replace("\r", "")
+
+    def errors(self):
+        return self.board.read("cat /tmp/err").replace("\r", "")
+
+    def wait_for(self, pattern, timeout=30):
+        """Until the guest's console shows this."""
+        result = self.board.run(
+            f"n=0; until grep -qE '{pattern}' /tmp/out; do sleep 0.05; n=$((n + 1)); "
+            f"[ $n -lt {timeout * 20} ] && [ ! -s /tmp/status ] || grep -qE '{pattern}' /tmp/out ||"
+            " { cat /tmp/out /tmp/err; false; break; }; done", timeout * 3 + 30)
+        if "guest: FAILED" in result.output or not self.board.run(
+                f"grep -qE '{pattern}' /tmp/out").status == 0:
+            raise BoardError(f"the guest did not print {pattern!r}:\n{result.output}")
+
+    def signal(self, name):
+        self.board.read(f"kill -{name} $(pidof microvm)")
+
+    def wait(self, timeout=60):
+        """Its exit status."""
+        return int(self.board.read(
+            f"n=0; while [ ! -s /tmp/status ] && [ $n -lt {timeout * 20} ]; do sleep 0.05; "
+            "n=$((n + 1)); done; cat /tmp/status", timeout * 3 + 30))
+
+
+class Finished:
+    """A machine that has run to its end: console, errors, statistics, exit status."""
+
+    def __init__(self, board, config, timeout=120, before="", stdin="/dev/null"):
+        board.write("/tmp/vm.toml", config)
+        result = board.run(
+            f"rm -f /tmp/stats.json; {before}\n"
+            f"microvm --config /tmp/vm.toml --stats /tmp/stats.json <{stdin} >/tmp/out 2>/tmp/err",
+            timeout)
+        self.status = result.status
+        self.output = board.read("cat /tmp/out").replace("\r", "")
+        self.errors = board.read("cat /tmp/err").replace("\r", "")
+        self.statistics = statistics(board) if self.status == 0 else None
+
+    def lines(self, prefix):
+        """The guest's lines that start so, as dictionaries of their key=value words."""
+        return [dict(word.split("=", 1) for word in line.split() if "=" in word)
+                for line in self.output.splitlines() if line.startswith(prefix)]
+
+    def __str__(self):
+        return (f"exit status {self.status}\nconsole:\n{self.output[-1500:]}\n"
+                f"errors:\n{self.errors[-1500:]}")

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""main.py SUITE LOGS [PATTERN]: runs the system tests of a suite whose names contain the pattern."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import suite as suites  # noqa: E402
+from test_files import test_files  # noqa: E402
+
+MODULES = {
+    "system-versal": [],
+    "system-virt": ["virt_interrupts"],
+    "figures": [],
+}
+
+
+def artifacts():
+    """NAME=PATH of everything the tests put on a board."""
+    lines = subprocess.run([pathlib.Path(__file__).parent / "artifacts"], check=True,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True).stdout
+    return dict(line.split("=", 1) for line in lines.splitlines())
+
+
+def main(name, logs, pattern=""):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for module in MODULES[name]:
+        __import__(module)
+    image = artifacts()
+    run = suites.Run(name, image, test_files(image), logs, pattern)
+    return 1 if run.all() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

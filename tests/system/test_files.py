@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files the tests put on a board, below /t."""
+
+import pathlib
+import re
+import subprocess
+
+from archive import Archive
+from board import AGENT
+
+GUEST_INIT = """#!/bin/sh
+mount -t proc proc /proc
+mount -t devtmpfs devtmpfs /dev
+word() { sed -n "s/.*$1=\\([^ ]*\\).*/\\1/p" /proc/cmdline; }
+case $(word test) in
+  processors) echo "processors=$(grep -c ^processor /proc/cpuinfo)" ;;
+  memory) awk '/MemTotal/ { print "memory_kib=" $2 }' /proc/meminfo ;;
+  wait) echo ready; exec sleep 1000 ;;
+  shell) echo ready; exec setsid cttyhack sh ;;
+  reboot) echo rebooting; reboot -f ;;
+esac
+echo "guest: up"
+poweroff -f
+"""
+
+
+def guest_initrd(image, init=GUEST_INIT):
+    """The file system of the tests' Linux guest."""
+    archive = Archive()
+    archive.console()
+    for folder in ("/proc", "/sys"):
+        archive.folder(folder)
+    archive.file("/bin/busybox", pathlib.Path(image["busybox"]).read_bytes(), True)
+    for applet in ("sh", "mount", "sed", "grep", "awk", "sleep", "setsid", "cttyhack", "stty", "cat",
+                   "reboot", "poweroff", "nproc", "echo"):
+        archive.link(f"/bin/{applet}", "busybox")
+    archive.file("/init", init, True)
+    return archive.compressed()
+
+
+def add_program(archive, root, name, folder):
+    """A program of unpacked packages, with the libraries it needs, beside those of the image."""
+    found = [path for path in sorted(pathlib.Path(root).rglob(name)) if path.is_file()]
+    archive.file(f"{folder}/{name}", found[0].read_bytes(), True)
+    needed = subprocess.run(["readelf", "-d", found[0]], check=True, stdout=subprocess.PIPE,
+                            text=True).stdout
+    for library in re.findall(r"\(NEEDED\).*\[(.*)\]", needed):
+        where = "/lib" if library.startswith("ld-linux") else "/lib/aarch64-linux-gnu"
+        add_program(archive, root, library, where)
+
+
+def test_files(image):
+    archive = Archive()
+    archive.file("/t/agent", AGENT, True)
+    archive.file("/t/guest.bin", pathlib.Path(image["guest"]).read_bytes())
+    archive.file("/t/Image", pathlib.Path(image["guest_kernel"]).read_bytes())
+    archive.file("/t/initrd", guest_initrd(image))
+    archive.file("/t/ticks", pathlib.Path(image["ticks"]).read_bytes(), True)
+    archive.file("/etc/passwd", "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+    archive.file("/etc/group", "root:x:0:\nnogroup:x:65534:\n")
+    add_program(archive, image["strace"], "strace", "/bin")
+    return archive.compressed()
