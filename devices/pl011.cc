@@ -63,7 +63,9 @@ MmioResult Pl011::Read(std::uint64_t offset, std::span<std::byte> out) noexcept 
 MmioResult Pl011::Write(std::uint64_t offset, std::span<const std::byte> in) noexcept {
   if (in.size() > 4 || offset % 4 != 0) return MmioResult::kBadAccess;
   const std::scoped_lock lock(mutex_);
-  return WriteRegister(offset, static_cast<std::uint32_t>(LoadRegister(in))) ? MmioResult::kOk : MmioResult::kBadAccess;
+  return WriteRegister(offset, static_cast<std::uint32_t>(LoadRegister(in)))
+             ? MmioResult::kOk
+             : MmioResult::kBadAccess;
 }
 
 std::uint32_t Pl011::ReadRegister(std::uint64_t offset, bool& known) noexcept {

@@ -26,16 +26,16 @@ MmioResult TrappedRegion::Write(std::uint64_t offset, std::span<const std::byte>
 }
 
 ArmedInterrupt::ArmedInterrupt(VfioDevice& device, std::uint32_t index,
-                               const PlannedInterrupt& plan, const Vm& vm, const Fd& trigger,
-                               const Fd& resample)
+                               const PlannedInterrupt& plan, const Vm& vm, const Fd& vfio_trigger,
+                               const Fd& kvm_trigger, const Fd& resample)
     : device_(device),
       index_(index),
       level_(plan.trigger == Trigger::kLevel),
-      irqfd_(level_ ? Irqfd::Level(vm, plan.spi, trigger, resample)
-                    : Irqfd::Edge(vm, plan.spi, trigger)) {
+      irqfd_(level_ ? Irqfd::Level(vm, plan.spi, kvm_trigger, resample)
+                    : Irqfd::Edge(vm, plan.spi, kvm_trigger)) {
   try {
     if (level_) device_.SetUnmaskEvent(index_, resample);
-    device_.SetTrigger(index_, trigger);
+    device_.SetTrigger(index_, vfio_trigger);
     // An earlier boot of the guest may have left the line masked; if it is high, it fires now.
     if (level_) device_.Unmask(index_);
   } catch (...) {
@@ -75,6 +75,10 @@ VfioPlatformDevice::VfioPlatformDevice(std::unique_ptr<VfioDevice> device,
   }
 }
 
+void VfioPlatformDevice::DivertInterrupt(std::uint32_t index, const Fd& eventfd) {
+  eventfds_.at(index).diverted = &eventfd;
+}
+
 void VfioPlatformDevice::AddRegions(Vm& vm, MmioBus& bus) {
   auto mapping = mappings_.begin();
   auto trapped = trapped_.begin();
@@ -91,8 +95,10 @@ std::vector<std::unique_ptr<ArmedInterrupt>> VfioPlatformDevice::ArmInterrupts(c
   std::vector<std::unique_ptr<ArmedInterrupt>> armed;
   for (std::uint32_t index = 0; index < plan_.interrupts.size(); ++index) {
     const Eventfds& eventfds = eventfds_[index];
+    const Fd& vfio_trigger = eventfds.diverted != nullptr ? *eventfds.diverted : eventfds.trigger;
     armed.push_back(std::make_unique<ArmedInterrupt>(*device_, index, plan_.interrupts[index], vm,
-                                                     eventfds.trigger, eventfds.resample));
+                                                     vfio_trigger, eventfds.trigger,
+                                                     eventfds.resample));
   }
   return armed;
 }

@@ -44,8 +44,10 @@ class TrappedRegion final : public MmioDevice {
 // first, so that the line cannot fire into a VM that is going away.
 class ArmedInterrupt {
  public:
+  // VFIO signals `vfio_trigger`, KVM injects for `kvm_trigger`: one and the same eventfd, unless
+  // something stands between. `resample` is for levels.
   ArmedInterrupt(VfioDevice& device, std::uint32_t index, const PlannedInterrupt& plan,
-                 const Vm& vm, const Fd& trigger, const Fd& resample);
+                 const Vm& vm, const Fd& vfio_trigger, const Fd& kvm_trigger, const Fd& resample);
   ArmedInterrupt(const ArmedInterrupt&) = delete;
   ArmedInterrupt& operator=(const ArmedInterrupt&) = delete;
   ArmedInterrupt(ArmedInterrupt&&) = delete;
@@ -69,6 +71,13 @@ class VfioPlatformDevice {
   // Maps every region the plan maps and makes the eventfds. Throws a chain.
   VfioPlatformDevice(std::unique_ptr<VfioDevice> device, const PlannedDevice& plan);
 
+  // Has VFIO signal `eventfd`, which outlives the device, for an interrupt, in place of the eventfd
+  // that KVM injects for, kvm_trigger(). Before any boot.
+  void DivertInterrupt(std::uint32_t index, const Fd& eventfd);
+  [[nodiscard]] const Fd& kvm_trigger(std::uint32_t index) const {
+    return eventfds_[index].trigger;
+  }
+
   // Adds the regions to a VM: memory slots for mapped ones, the bus for trapped ones.
   void AddRegions(Vm& vm, MmioBus& bus);
   // Connects the interrupts to a VM whose vGIC is initialised.
@@ -77,6 +86,7 @@ class VfioPlatformDevice {
   bool Reset();
 
   [[nodiscard]] const std::string& name() const { return plan_.host; }
+  [[nodiscard]] const PlannedDevice& plan() const { return plan_; }
   [[nodiscard]] std::uint64_t mapped_bytes() const;
   [[nodiscard]] std::uint64_t trapped_reads() const;
   [[nodiscard]] std::uint64_t trapped_writes() const;
@@ -84,7 +94,8 @@ class VfioPlatformDevice {
  private:
   struct Eventfds {
     Fd trigger;
-    Fd resample;  // level interrupts only
+    Fd resample;                   // level interrupts only
+    const Fd* diverted = nullptr;  // what VFIO signals in place of `trigger`
   };
 
   std::unique_ptr<VfioDevice> device_;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kPolicies = {"other", "fifo", "rr"};
 constexpr std::array<std::string_view, 3> kRestarts = {"never", "on-failure", "always"};
+constexpr std::array<std::string_view, 2> kInterruptPaths = {"irqfd", "userspace"};
 constexpr std::array<std::string_view, 2> kDmaModes = {"none", "iommu"};
 
 constexpr std::uint64_t kMegabyte = 1U << 20;
@@ -130,6 +131,7 @@ PlatformConfig ReadPlatform(TomlReader& reader) {
     }
   }
   platform.dma = WordOr(reader, "dma", kDmaModes, DmaMode::kIommu);
+  platform.interrupts = WordOr(reader, "interrupts", kInterruptPaths, InterruptPath::kIrqfd);
   for (const auto& [name, hz] : reader.NamedIntegers("clocks")) {
     platform.clocks_hz[name] = static_cast<std::uint64_t>(hz);
   }

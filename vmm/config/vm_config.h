@@ -50,9 +50,16 @@ struct ConsoleConfig {
   bool input = true;    // and on standard input
 };
 
+// The way of a device's interrupts into the guest.
+enum class InterruptPath {
+  kIrqfd,      // from the host's interrupt handler into KVM, without a wake-up of user space
+  kUserspace,  // through the event loop, which counts them; to see what irqfd is worth
+};
+
 struct PlatformConfig {
   std::string host;  // name under /sys/bus/platform/devices
   DmaMode dma = DmaMode::kIommu;
+  InterruptPath interrupts = InterruptPath::kIrqfd;
   std::map<std::string, std::uint64_t> clocks_hz;  // rates the host cannot tell, by clock name
   std::vector<std::string> drop;                   // properties left out of the guest's node
 };

@@ -2,11 +2,13 @@
 #include "vmm/machine/console_io.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <asio/buffer.hpp>
 #include <asio/post.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <string>
 
 #include "vmm/host/error.h"
 
@@ -19,11 +21,17 @@ constexpr std::uint8_t kEscape = 0x1d;  // Ctrl-]
 constexpr auto kOutputDelay = std::chrono::milliseconds(1);
 constexpr auto kDrainLimit = std::chrono::seconds(1);
 
-// Asio closes what it is given.
-int Duplicate(int fd) {
-  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
-  if (copy < 0) ThrowErrno("fcntl (F_DUPFD_CLOEXEC)");
-  return copy;
+// A descriptor for the loop to poll, read and write without blocking. The flag O_NONBLOCK belongs
+// to what we share with our parent and its other children, so terminals and pipes are opened anew
+// where that is allowed.
+int OpenForLoop(int fd, int access) {
+  struct stat status {};
+  if (::fstat(fd, &status) == 0 && (S_ISCHR(status.st_mode) || S_ISFIFO(status.st_mode))) {
+    const std::string path = "/proc/self/fd/" + std::to_string(fd);
+    const int own = ::open(path.c_str(), access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (own >= 0) return own;
+  }
+  return DuplicateForLoop(fd);
 }
 
 }  // namespace
@@ -32,22 +40,20 @@ ConsoleIo::ConsoleIo(EventLoop& loop, HostKernel& kernel, const ConsoleConfig& c
                      std::function<void()> on_quit)
     : loop_(loop),
       on_quit_(std::move(on_quit)),
-      notification_(MakeEventFd(kernel)),
-      notifications_(loop, Duplicate(notification_.get())),
+      notification_(loop, kernel, [this] { OnNotification(); }),
       output_(loop),
       output_delay_(loop),
       input_(loop) {
   if (!config.enabled) return;
   // A closed standard stream is a console nobody sees, not an error.
-  if (::fcntl(STDOUT_FILENO, F_GETFD) >= 0) output_.assign(Duplicate(STDOUT_FILENO));
-  AwaitNotification();
+  if (::fcntl(STDOUT_FILENO, F_GETFD) >= 0) output_.assign(OpenForLoop(STDOUT_FILENO, O_WRONLY));
   if (!config.input || ::fcntl(STDIN_FILENO, F_GETFD) < 0) return;
   if (::isatty(STDIN_FILENO) != 0) {
     terminal_.emplace();
     if (!terminal_->active()) return;  // in the background: the terminal is somebody else's
   }
-  input_.assign(Duplicate(STDIN_FILENO));
-  ReadInput();
+  input_.assign(OpenForLoop(STDIN_FILENO, O_RDONLY));
+  AwaitInput();
 }
 
 void ConsoleIo::Attach(Pl011* uart) {
@@ -57,34 +63,24 @@ void ConsoleIo::Attach(Pl011* uart) {
 
 void ConsoleIo::Drain() {
   if (uart_ != nullptr && !output_busy_) WriteSome();
-  const auto deadline = std::chrono::steady_clock::now() + kDrainLimit;
+  // A timer and not run_one_until, whose time-out Asio leaves behind on the ring.
+  asio::steady_timer deadline(loop_, kDrainLimit);
+  bool expired = false;
+  deadline.async_wait([&expired](const asio::error_code&) { expired = true; });
   loop_.restart();
-  while (output_busy_ && std::chrono::steady_clock::now() < deadline) loop_.run_one_until(deadline);
+  while (output_busy_ && !expired) loop_.run_one();
+  deadline.cancel();
+  while (!expired) loop_.run_one();
 }
 
 void ConsoleIo::TransmitReady() noexcept {
   transmit_ready_.store(true, std::memory_order_release);
-  Notify();
+  notification_.Signal();
 }
 
 void ConsoleIo::ReceiveReady() noexcept {
   receive_ready_.store(true, std::memory_order_release);
-  Notify();
-}
-
-void ConsoleIo::Notify() noexcept {
-  const std::uint64_t one = 1;
-  // It cannot block, and fails only when it is signalled already.
-  [[maybe_unused]] const ssize_t written = ::write(notification_.get(), &one, sizeof(one));
-}
-
-void ConsoleIo::AwaitNotification() {
-  notifications_.async_read_some(asio::buffer(&notification_count_, sizeof(notification_count_)),
-                                 [this](const asio::error_code& error, std::size_t) {
-                                   if (error) return;
-                                   OnNotification();
-                                   AwaitNotification();
-                                 });
+  notification_.Signal();
 }
 
 void ConsoleIo::OnNotification() {
@@ -106,24 +102,35 @@ void ConsoleIo::WriteBuffer(std::size_t from) {
     asio::post(loop_, [this] { WriteSome(); });  // nobody listens; the guest need not wait
     return;
   }
-  output_.async_write_some(asio::buffer(output_buffer_.data() + from, output_length_ - from),
-                           [this, from](const asio::error_code& error, std::size_t count) {
-                             if (error == asio::error::operation_aborted) return;
-                             output_broken_ = static_cast<bool>(error);
-                             if (!error && from + count < output_length_) {
-                               WriteBuffer(from + count);
-                             } else {
-                               WriteSome();
-                             }
-                           });
+  output_.async_wait(asio::posix::descriptor_base::wait_write,
+                     [this, from](const asio::error_code& error) {
+                       if (error != asio::error::operation_aborted) OnWritable(from);
+                     });
 }
 
-void ConsoleIo::ReadInput() {
-  input_.async_read_some(asio::buffer(input_buffer_),
-                         [this](const asio::error_code& error, std::size_t count) {
-                           if (error) return;  // end of input, or our own end
-                           OnInput(count);
-                         });
+void ConsoleIo::OnWritable(std::size_t from) {
+  const ssize_t count =
+      ::write(output_.native_handle(), output_buffer_.data() + from, output_length_ - from);
+  if (count > 0) from += static_cast<std::size_t>(count);
+  if (count < 0 && errno != EAGAIN && errno != EINTR) output_broken_ = true;
+  if (!output_broken_ && from < output_length_) {
+    WriteBuffer(from);
+  } else {
+    WriteSome();
+  }
+}
+
+void ConsoleIo::AwaitInput() {
+  input_.async_wait(asio::posix::descriptor_base::wait_read, [this](const asio::error_code& error) {
+    if (error == asio::error::operation_aborted) return;
+    const ssize_t count =
+        ::read(input_.native_handle(), input_buffer_.data(), input_buffer_.size());
+    if (count > 0) {
+      OnInput(static_cast<std::size_t>(count));
+    } else if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
+      AwaitInput();
+    }  // else the end of input
+  });
 }
 
 void ConsoleIo::OnInput(std::size_t count) {
@@ -155,7 +162,7 @@ void ConsoleIo::FeedGuest() {
                          pending_input_.begin() + static_cast<std::ptrdiff_t>(taken));
   }
   // What the guest does not take stays with the sender: nothing here grows.
-  if (pending_input_.empty() && input_.is_open()) ReadInput();
+  if (pending_input_.empty() && input_.is_open()) AwaitInput();
 }
 
 }  // namespace microvm

@@ -13,8 +13,8 @@
 
 #include "devices/pl011.h"
 #include "vmm/config/vm_config.h"
-#include "vmm/host/fd.h"
 #include "vmm/machine/event_loop.h"
+#include "vmm/machine/loop_event.h"
 #include "vmm/machine/terminal.h"
 
 namespace microvm {
@@ -39,12 +39,11 @@ class ConsoleIo final : public Pl011Host {
   void ReceiveReady() noexcept override;
 
  private:
-  void Notify() noexcept;
-  void AwaitNotification();
   void OnNotification();
   void WriteSome();
   void WriteBuffer(std::size_t from);
-  void ReadInput();
+  void OnWritable(std::size_t from);
+  void AwaitInput();
   void OnInput(std::size_t count);
   void FeedGuest();
 
@@ -53,9 +52,7 @@ class ConsoleIo final : public Pl011Host {
   std::optional<RawTerminal> terminal_;
   Pl011* uart_ = nullptr;
 
-  Fd notification_;  // an eventfd, signalled by vCPU threads
-  asio::posix::stream_descriptor notifications_;
-  std::uint64_t notification_count_ = 0;
+  LoopEvent notification_;
   std::atomic<bool> transmit_ready_{false};
   std::atomic<bool> receive_ready_{false};
 

@@ -5,7 +5,6 @@
 #include <time.h>
 
 #include <algorithm>
-#include <asio/post.hpp>
 #include <cstdio>
 
 #include "vmm/host/error.h"
@@ -52,9 +51,16 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
       containers_(std::move(opened.containers)),
       devices_(MakeDevices(plan, std::move(opened.devices))),
       signals_(loop_, SIGINT, SIGTERM, SIGHUP),
+      vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }),
       console_(loop_, kernel, plan.config.console, [this] { Stop(StopReason::kConsoleQuit); }) {
   statistics_.name = plan.config.name;
   if (NeedsDma(plan)) containers_.mapped->MapDma(plan.ram, memory_.host_start());
+  counts_.resize(devices_.size());
+  for (std::size_t index = 0; index < devices_.size(); ++index) {
+    // The host keeps counting where an earlier user of the line left off.
+    counts_[index].host_interrupts_before = sysfs_.VfioInterrupts(devices_[index]->name());
+  }
+  DivertInterrupts();
   signals_.async_wait([this](const asio::error_code& error, int) {
     if (!error) Stop(StopReason::kTerminated);
   });
@@ -72,7 +78,7 @@ StopReason Machine::Run() {
 }
 
 StopReason Machine::RunBoot() {
-  const std::uint64_t boot = ++statistics_.boots;
+  ++statistics_.boots;
   const BootParts parts{.kernel = kernel_,
                         .kvm = kvm_,
                         .plan = plan_,
@@ -80,23 +86,28 @@ StopReason Machine::RunBoot() {
                         .memory = memory_,
                         .devices = devices_,
                         .console_host = console_};
-  GuestBoot guest(parts, [this, boot](StopReason reason) {
-    asio::post(loop_, [this, boot, reason] {
-      // A second vCPU of an earlier boot may have had something to say too.
-      if (boot == statistics_.boots) Stop(reason);
-    });
+  GuestBoot guest(parts, [this](StopReason reason) {
+    // The first vCPU to ask is heard.
+    int nothing = kNothing;
+    vcpu_stop_.compare_exchange_strong(nothing, static_cast<int>(reason));
+    vcpu_stopped_.Signal();
   });
   console_.Attach(plan_.config.console.enabled ? &guest.console() : nullptr);
-  if (boot == 1) statistics_.first_run_boottime_ns = BoottimeNs();
+  if (statistics_.boots == 1) statistics_.first_run_boottime_ns = BoottimeNs();
   guest.Start();
   loop_.restart();
   while (!stop_reason_) loop_.run_one();
   guest.Join();
+  vcpu_stop_ = kNothing;
   console_.Drain();
   console_.Attach(nullptr);
   for (const VcpuExits& exits : guest.exits()) AddExits(statistics_, exits);
   statistics_.refused_accesses += guest.refused_accesses();
   return *std::exchange(stop_reason_, std::nullopt);
+}
+
+void Machine::OnVcpuStopped() {
+  if (const int reason = vcpu_stop_; reason != kNothing) Stop(static_cast<StopReason>(reason));
 }
 
 void Machine::ResetForReboot() {
@@ -111,14 +122,31 @@ void Machine::Stop(StopReason reason) {
   if (!stop_reason_ || *stop_reason_ == StopReason::kReset) stop_reason_ = reason;
 }
 
+void Machine::DivertInterrupts() {
+  for (std::size_t device = 0; device < devices_.size(); ++device) {
+    const PlannedDevice& plan = devices_[device]->plan();
+    if (plan.interrupt_path == InterruptPath::kIrqfd) continue;
+    for (std::uint32_t index = 0; index < plan.interrupts.size(); ++index) {
+      diversions_.push_back(std::make_unique<LoopEvent>(loop_, kernel_, [this, device, index] {
+        ++counts_[device].userspace_irqs;
+        SignalEventFd(devices_[device]->kvm_trigger(index));
+      }));
+      devices_[device]->DivertInterrupt(index, diversions_.back()->eventfd());
+    }
+  }
+}
+
 void Machine::CollectDevices() {
-  for (const auto& device : devices_) {
-    statistics_.devices.push_back({.name = device->name(),
-                                   .interrupts = sysfs_.VfioInterrupts(device->name()),
-                                   .userspace_irqs = 0,
-                                   .mapped_bytes = device->mapped_bytes(),
-                                   .trapped_reads = device->trapped_reads(),
-                                   .trapped_writes = device->trapped_writes()});
+  for (std::size_t index = 0; index < devices_.size(); ++index) {
+    const auto& device = devices_[index];
+    const DeviceCounts& counts = counts_[index];
+    statistics_.devices.push_back(
+        {.name = device->name(),
+         .interrupts = sysfs_.VfioInterrupts(device->name()) - counts.host_interrupts_before,
+         .userspace_irqs = counts.userspace_irqs,
+         .mapped_bytes = device->mapped_bytes(),
+         .trapped_reads = device->trapped_reads(),
+         .trapped_writes = device->trapped_writes()});
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asio/signal_set.hpp>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "vmm/machine/console_io.h"
 #include "vmm/machine/event_loop.h"
 #include "vmm/machine/guest_boot.h"
+#include "vmm/machine/loop_event.h"
 #include "vmm/machine/statistics.h"
 #include "vmm/memory/guest_memory.h"
 #include "vmm/passthrough/passthrough.h"
@@ -38,7 +40,11 @@ class Machine {
   StopReason RunBoot();
   void ResetForReboot();
   void Stop(StopReason reason);
+  void OnVcpuStopped();
+  void DivertInterrupts();
   void CollectDevices();
+
+  static constexpr int kNothing = -1;
 
   HostKernel& kernel_;
   const HostSysfs& sysfs_;
@@ -47,10 +53,20 @@ class Machine {
   const BootImages& images_;
   Statistics statistics_;
   GuestMemory memory_;
+  // Declared before the devices, which refer to the eventfds of those that pass user space.
+  EventLoop loop_{1};
+  struct DeviceCounts {
+    std::uint64_t host_interrupts_before = 0;
+    std::uint64_t userspace_irqs = 0;
+  };
+  std::vector<DeviceCounts> counts_;  // in the order of devices_
+  std::vector<std::unique_ptr<LoopEvent>> diversions_;
   VfioContainers containers_;
   std::vector<std::unique_ptr<VfioPlatformDevice>> devices_;
-  EventLoop loop_{1};
   asio::signal_set signals_;
+  // What a vCPU thread asks for, until the loop has seen it; kNothing is a value of its own.
+  std::atomic<int> vcpu_stop_{kNothing};
+  LoopEvent vcpu_stopped_;
   ConsoleIo console_;
   std::optional<StopReason> stop_reason_;
 };

@@ -57,7 +57,8 @@ void AppendDevice(std::string& text, const PlannedDevice& device) {
   }
   for (const PlannedInterrupt& interrupt : device.interrupts) {
     text += "# interrupt SPI " + std::to_string(interrupt.spi.number) +
-            (interrupt.trigger == Trigger::kLevel ? " level" : " edge") + "\n";
+            (interrupt.trigger == Trigger::kLevel ? " level" : " edge") +
+            (device.interrupt_path == InterruptPath::kIrqfd ? "" : " through user space") + "\n";
   }
   for (const PlannedClock& clock : device.clocks) {
     text += "# clock " + clock.name + " " + std::to_string(clock.rate_hz) + " Hz\n";

@@ -64,6 +64,7 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const PlatformLayout& layout,
   PlannedDevice device{};
   device.host = facts.config.host;
   device.dma = facts.config.dma;
+  device.interrupt_path = facts.config.interrupts;
   for (std::size_t index = 0; index < facts.regions.size(); ++index) {
     const RegionFacts& region = facts.regions[index];
     const std::string owner = device.host + " region " + std::to_string(index);

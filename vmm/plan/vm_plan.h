@@ -63,6 +63,7 @@ struct PlannedClock {
 struct PlannedDevice {
   std::string host;
   DmaMode dma;
+  InterruptPath interrupt_path;
   std::vector<PlannedRegion> regions;
   std::vector<PlannedInterrupt> interrupts;
   std::vector<PlannedClock> clocks;
