@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "tests/fakes/exceptions.h"
+#include "vmm/config/vm_config.h"
+
+namespace microvm {
+namespace {
+
+using fakes::Contains;
+
+// The problems of a file called vm.toml; "" if there are none.
+std::string ProblemsIn(const std::string& text) {
+  try {
+    ParseVmConfig(text, "vm.toml");
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// The problems of `lines` put behind what every configuration needs, which is four lines.
+std::string ProblemsBehind(const std::string& lines) {
+  return ProblemsIn("[memory]\nsize = \"4M\"\n[boot]\nkernel = \"Image\"\n" + lines);
+}
+
+std::string ProblemOfSize(const std::string& value) {
+  return ProblemsIn("[memory]\nsize = " + value + "\n[boot]\nkernel = \"Image\"\n");
+}
+
+constexpr const char* kSizeProblem =
+    "vm.toml:2:8: memory.size: must be a size such as \"128M\", a multiple of 2M";
+
+TEST_CASE("an empty file lacks memory size and kernel") {
+  CHECK(ProblemsIn("") == "vm.toml:1:1: memory.size: missing\nvm.toml:1:1: boot.kernel: missing");
+}
+
+TEST_CASE("a missing key is reported at its table") {
+  CHECK(ProblemsIn("[boot]\nkernel = \"Image\"\n\n  [memory]\nlock = true\n") ==
+        "vm.toml:4:3: memory.size: missing");
+}
+
+TEST_CASE("every problem is reported at once, in the order of the file") {
+  CHECK(ProblemsIn("kernal = 'Image'\n"
+                   "[cpu]\ncount = 0\npriority = 200\n"
+                   "[memory]\nsize = \"3M\"\nlock = 1\n"
+                   "[[platform]]\ndma = \"sometimes\"\n") ==
+        "vm.toml:1:1: boot.kernel: missing\n"
+        "vm.toml:1:1: kernal: unknown key\n"
+        "vm.toml:3:9: cpu.count: must be an integer from 1 to 512\n"
+        "vm.toml:4:12: cpu.priority: must be an integer from 1 to 99\n"
+        "vm.toml:6:8: memory.size: must be a size such as \"128M\", a multiple of 2M\n"
+        "vm.toml:7:8: memory.lock: must be true or false\n"
+        "vm.toml:8:1: platform.host: missing\n"
+        "vm.toml:9:7: platform.dma: must be one of \"none\", \"iommu\"");
+}
+
+TEST_CASE("a file that is not TOML is one problem at the place of the mistake") {
+  CHECK(Contains(ProblemsIn("[memory]\nsize = \n"), "vm.toml:2:"));
+  CHECK(Contains(ProblemsIn("[memory\n"), "vm.toml:1:8: "));
+  CHECK(Contains(ProblemsIn("[cpu]\n[cpu]\n"), "vm.toml:2:"));
+  CHECK(Contains(ProblemsIn("a = 1\na = 2\n"), "vm.toml:2:"));
+  CHECK(Contains(ProblemsIn("name = \"\xff\"\n"), "vm.toml:1:"));
+}
+
+TEST_CASE("unknown keys are problems in every table") {
+  CHECK(ProblemsBehind("[cpu]\nfreq = 1\n") == "vm.toml:6:1: cpu.freq: unknown key");
+  CHECK(ProblemsBehind("cmd = 1\n") == "vm.toml:5:1: boot.cmd: unknown key");
+  CHECK(ProblemsBehind("[console]\nspeed = 1\n") == "vm.toml:6:1: console.speed: unknown key");
+  CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\nirq = 1\n") ==
+        "vm.toml:7:1: platform.irq: unknown key");
+  CHECK(ProblemsBehind("[disk]\n") == "vm.toml:5:2: disk: unknown key");
+}
+
+TEST_CASE("a table written as something else is a problem") {
+  CHECK(ProblemsIn("memory = 5\n[boot]\nkernel = \"Image\"\n") ==
+        "vm.toml:1:10: memory: must be a table\nvm.toml:1:10: memory.size: missing");
+  CHECK(ProblemsBehind("[platform]\nhost = \"a\"\n") ==
+        "vm.toml:5:1: platform: must be a list of tables: [[platform]]");
+  CHECK(Contains(ProblemsIn("platform = [1]\n"), "vm.toml:1:13: platform: must be a table"));
+}
+
+TEST_CASE("values of the wrong type are problems") {
+  CHECK(ProblemsBehind("cmdline = 5\n") == "vm.toml:5:11: boot.cmdline: must be a string");
+  CHECK(ProblemsBehind("initrd = [\"a\"]\n") == "vm.toml:5:10: boot.initrd: must be a string");
+  CHECK(ProblemsBehind("[cpu]\ncount = \"1\"\n") ==
+        "vm.toml:6:9: cpu.count: must be an integer from 1 to 512");
+  CHECK(ProblemsBehind("[cpu]\ncount = 1.0\n") ==
+        "vm.toml:6:9: cpu.count: must be an integer from 1 to 512");
+  CHECK(ProblemsBehind("[cpu]\naffinity = 1\n") ==
+        "vm.toml:6:12: cpu.affinity: must be a list of integers");
+  CHECK(ProblemsBehind("[cpu]\nfeatures = \"pmu\"\n") ==
+        "vm.toml:6:12: cpu.features: must be a list of strings");
+  CHECK(ProblemsBehind("[cpu]\nfeatures = [1]\n") ==
+        "vm.toml:6:13: cpu.features: must be a string");
+  CHECK(ProblemsBehind("[console]\nenabled = \"yes\"\n") ==
+        "vm.toml:6:11: console.enabled: must be true or false");
+  CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\nclocks = 5\n") ==
+        "vm.toml:7:10: platform.clocks: must be a table of name = integer");
+  CHECK(ProblemsBehind("[[platform]]\nhost = 1\n") ==
+        "vm.toml:6:8: platform.host: must be a string");
+}
+
+TEST_CASE("a clock's rate is a positive integer") {
+  const auto problem = [](const std::string& rate) {
+    return ProblemsBehind("[[platform]]\nhost = \"a\"\nclocks = { osc = " + rate + " }\n");
+  };
+  constexpr const char* kProblem = "vm.toml:7:18: platform.clocks.osc: must be a positive integer";
+  CHECK(problem("0") == kProblem);
+  CHECK(problem("-1") == kProblem);
+  CHECK(problem("1.5") == kProblem);
+  CHECK(problem("1").empty());
+}
+
+TEST_CASE("a string cannot hide a NUL from the calls it will be given to") {
+  CHECK(ProblemsBehind("cmdline = \"a\\u0000b\"\n") ==
+        "vm.toml:5:11: boot.cmdline: must not contain a NUL character");
+}
+
+TEST_CASE("the memory size is a positive multiple of 2 MiB") {
+  CHECK(ProblemOfSize("\"2M\"").empty());
+  for (const char* value : {"0", "\"0\"", "-2097152", "\"1M\"", "\"3M\"", "2097153", "\"\"",
+                            "\"M\"", "\"2T\"", "\"2MB\"", "\"2 M\"", "\" 2M\"", "\"-2M\"",
+                            "\"0x200000\"", "\"2m\"", "\"2.5G\"", "true", "2.0e6"}) {
+    CAPTURE(value);
+    CHECK(ProblemOfSize(value) == kSizeProblem);
+  }
+}
+
+TEST_CASE("a size that no 64 bits hold is a problem, not a small size") {
+  CHECK(ProblemOfSize("\"18446744073709551616\"") == kSizeProblem);
+  CHECK(ProblemOfSize("\"17179869184G\"") == kSizeProblem);
+  CHECK(ProblemOfSize("\"36028797018963968G\"") == kSizeProblem);
+}
+
+TEST_CASE("huge pages have a size that a host can have") {
+  const auto problem = [](const std::string& size) {
+    return ProblemsBehind("[memory.x]\n").empty()
+               ? ""
+               : ProblemsIn("[memory]\nsize = \"1G\"\nhugepages = " + size +
+                            "\n[boot]\nkernel = \"Image\"\n");
+  };
+  CHECK(problem("\"2M\"").empty());
+  CHECK(problem("\"64K\"").empty());
+  CHECK(problem("\"1G\"").empty());
+  constexpr const char* kProblem =
+      "vm.toml:3:13: memory.hugepages: must be a huge page size of the host, such as \"2M\" or "
+      "\"1G\"";
+  CHECK(problem("\"4K\"") == kProblem);
+  CHECK(problem("\"3M\"") == kProblem);
+  CHECK_FALSE(problem("true").empty());
+}
+
+TEST_CASE("the memory size is a multiple of the huge page size") {
+  CHECK(ProblemsIn("[memory]\nsize = \"514M\"\nhugepages = \"4M\"\n[boot]\nkernel = \"I\"\n") ==
+        "vm.toml:2:8: memory.size: must be a multiple of 'hugepages'");
+}
+
+TEST_CASE("the number of vCPUs is from 1 to what a GICv3 can have") {
+  CHECK(ProblemsBehind("[cpu]\ncount = 512\n").empty());
+  CHECK_FALSE(ProblemsBehind("[cpu]\ncount = 513\n").empty());
+  CHECK_FALSE(ProblemsBehind("[cpu]\ncount = -1\n").empty());
+}
+
+TEST_CASE("the affinity lists one host CPU for each vCPU") {
+  CHECK(ProblemsBehind("[cpu]\ncount = 2\naffinity = [1]\n") ==
+        "vm.toml:7:12: cpu.affinity: must list one host CPU for each of the 2 vCPUs");
+  CHECK(ProblemsBehind("[cpu]\naffinity = [1, 2]\n") ==
+        "vm.toml:6:12: cpu.affinity: must list one host CPU for each of the 1 vCPUs");
+  CHECK(ProblemsBehind("[cpu]\naffinity = [1024]\n") ==
+        "vm.toml:6:13: cpu.affinity: must be an integer from 0 to 1023");
+  CHECK(ProblemsBehind("[cpu]\naffinity = []\n").empty());
+}
+
+TEST_CASE("a real-time policy needs a priority, and a priority such a policy") {
+  CHECK(ProblemsBehind("[cpu]\npolicy = \"rr\"\n") ==
+        "vm.toml:6:10: cpu.policy: needs a 'priority' from 1 to 99 beside it");
+  CHECK(ProblemsBehind("[cpu]\npriority = 5\n") ==
+        "vm.toml:6:12: cpu.priority: needs policy = \"fifo\" or \"rr\" beside it");
+  CHECK(ProblemsBehind("[cpu]\npolicy = \"other\"\npriority = 5\n") ==
+        "vm.toml:7:12: cpu.priority: needs policy = \"fifo\" or \"rr\" beside it");
+  CHECK(ProblemsBehind("[cpu]\npolicy = \"rr\"\npriority = 1\n").empty());
+  CHECK(ProblemsBehind("[cpu]\npolicy = \"batch\"\n") ==
+        "vm.toml:6:10: cpu.policy: must be one of \"other\", \"fifo\", \"rr\"");
+}
+
+TEST_CASE("an unknown CPU feature is named") {
+  CHECK(ProblemsBehind("[cpu]\nfeatures = [\"pmu\", \"sme\"]\n") ==
+        "vm.toml:6:12: cpu.features: \"sme\": must be \"pmu\", \"sve\" or \"pauth\"");
+}
+
+TEST_CASE("the command line is no longer than Linux takes") {
+  CHECK(ProblemsBehind("cmdline = \"" + std::string(2047, 'x') + "\"\n").empty());
+  CHECK(ProblemsBehind("cmdline = \"" + std::string(2048, 'x') + "\"\n") ==
+        "vm.toml:5:11: boot.cmdline: longer than the 2047 characters that Linux takes");
+}
+
+TEST_CASE("a VM's name can be part of a file's name") {
+  CHECK(ProblemsIn("name = \"a/b\"\n[memory]\nsize = \"2M\"\n[boot]\nkernel = \"I\"\n") ==
+        "vm.toml:1:8: name: must be letters, digits, '-', '_' and '.'");
+  CHECK_FALSE(ProblemsIn("name = \"\"\n[memory]\nsize = \"2M\"\n[boot]\nkernel = \"I\"\n").empty());
+}
+
+TEST_CASE("a device's name cannot lead out of its folder in sysfs") {
+  const auto problem = [](const std::string& host) {
+    return ProblemsBehind("[[platform]]\nhost = \"" + host + "\"\n");
+  };
+  constexpr const char* kProblem =
+      "vm.toml:6:8: platform.host: must be a name under /sys/bus/platform/devices";
+  for (const char* host : {"", ".", "..", "../x", "a/b", "a b", "a\\tb", "a\\\"b"}) {
+    CAPTURE(host);
+    CHECK(problem(host) == kProblem);
+  }
+  CHECK(problem("ff070000.canfd").empty());
+  CHECK(problem("arm-smmu-v3.0.auto").empty());
+}
+
+TEST_CASE("one device cannot be given to a guest twice") {
+  CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\n[[platform]]\nhost = \"b\"\n"
+                       "[[platform]]\nhost = \"a\"\n") ==
+        "vm.toml:10:8: platform.host: the same device twice");
+}
+
+}  // namespace
+}  // namespace microvm

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/config/vm_config.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+namespace microvm {
+namespace {
+
+constexpr const char* kPath = "/etc/microvm/ecu.toml";
+
+// The smallest configuration there is.
+constexpr const char* kSmallest = "[memory]\nsize = \"128M\"\n[boot]\nkernel = \"Image\"\n";
+
+VmConfig Parse(const std::string& text) { return ParseVmConfig(text, kPath); }
+
+TEST_CASE("the smallest configuration names memory and kernel; the rest has defaults") {
+  const VmConfig config = Parse(kSmallest);
+  CHECK(config.name == "ecu");
+  CHECK(config.restart == RestartPolicy::kNever);
+  CHECK(config.cpu.count == 1);
+  CHECK(config.cpu.affinity.empty());
+  CHECK(config.cpu.policy == SchedulingPolicy::kOther);
+  CHECK(config.cpu.priority == 0);
+  CHECK_FALSE(config.cpu.pmu);
+  CHECK_FALSE(config.cpu.sve);
+  CHECK_FALSE(config.cpu.pauth);
+  CHECK(config.memory.size_bytes == 128U << 20);
+  CHECK(config.memory.hugepage_bytes == 0);
+  CHECK_FALSE(config.memory.lock);
+  CHECK(config.boot.kernel == "/etc/microvm/Image");
+  CHECK_FALSE(config.boot.initrd.has_value());
+  CHECK(config.boot.cmdline.empty());
+  CHECK(config.console.enabled);
+  CHECK(config.console.input);
+  CHECK(config.platform.empty());
+}
+
+TEST_CASE("every key of [cpu] is read") {
+  const VmConfig config = Parse(std::string(kSmallest) +
+                                "[cpu]\ncount = 2\naffinity = [3, 1]\npolicy = \"fifo\"\n"
+                                "priority = 40\nfeatures = [\"pmu\", \"sve\", \"pauth\"]\n");
+  CHECK(config.cpu.count == 2);
+  CHECK(config.cpu.affinity == std::vector<unsigned>{3, 1});
+  CHECK(config.cpu.policy == SchedulingPolicy::kFifo);
+  CHECK(config.cpu.priority == 40);
+  CHECK(config.cpu.pmu);
+  CHECK(config.cpu.sve);
+  CHECK(config.cpu.pauth);
+}
+
+TEST_CASE("the features of a guest CPU are asked for one by one") {
+  const VmConfig config = Parse(std::string(kSmallest) + "[cpu]\nfeatures = [\"sve\"]\n");
+  CHECK_FALSE(config.cpu.pmu);
+  CHECK(config.cpu.sve);
+  CHECK_FALSE(config.cpu.pauth);
+}
+
+TEST_CASE("every key of [memory] is read") {
+  const VmConfig config = Parse(
+      "[memory]\nsize = \"1G\"\nhugepages = \"2M\"\nlock = true\n[boot]\nkernel = \"Image\"\n");
+  CHECK(config.memory.size_bytes == 1U << 30);
+  CHECK(config.memory.hugepage_bytes == 2U << 20);
+  CHECK(config.memory.lock);
+}
+
+TEST_CASE("paths of [boot] are relative to the file's folder, unless they are absolute") {
+  const VmConfig config = Parse(
+      "[memory]\nsize = \"128M\"\n[boot]\nkernel = \"/boot/Image\"\ninitrd = \"sub/initrd\"\n"
+      "cmdline = \"console=ttyAMA0\"\n");
+  CHECK(config.boot.kernel == "/boot/Image");
+  REQUIRE(config.boot.initrd.has_value());
+  CHECK(*config.boot.initrd == "/etc/microvm/sub/initrd");
+  CHECK(config.boot.cmdline == "console=ttyAMA0");
+}
+
+TEST_CASE("the console can be switched off, and its input alone") {
+  const VmConfig config =
+      Parse(std::string(kSmallest) + "[console]\nenabled = true\ninput = false\n");
+  CHECK(config.console.enabled);
+  CHECK_FALSE(config.console.input);
+  CHECK_FALSE(Parse(std::string(kSmallest) + "[console]\nenabled = false\n").console.enabled);
+}
+
+TEST_CASE("every key of [[platform]] is read, in the order of the tables") {
+  const VmConfig config =
+      Parse(std::string(kSmallest) +
+            "[[platform]]\nhost = \"ff070000.canfd\"\ndma = \"none\"\n"
+            "clocks = { can_clk = 25000000, 1 = 4 }\ndrop = [\"dmas\", \"resets\"]\n"
+            "[[platform]]\nhost = \"ff120000.timer\"\n");
+  REQUIRE(config.platform.size() == 2);
+  const PlatformConfig& can = config.platform[0];
+  CHECK(can.host == "ff070000.canfd");
+  CHECK(can.dma == DmaMode::kNone);
+  CHECK(can.clocks_hz == std::map<std::string, std::uint64_t>{{"1", 4}, {"can_clk", 25000000}});
+  CHECK(can.drop == std::vector<std::string>{"dmas", "resets"});
+  CHECK(config.platform[1].host == "ff120000.timer");
+  CHECK(config.platform[1].dma == DmaMode::kIommu);
+}
+
+TEST_CASE("top-level keys give the name and the restart policy") {
+  CHECK(Parse("name = \"a.B-9_\"\nrestart = \"on-failure\"\n" + std::string(kSmallest)).name ==
+        "a.B-9_");
+  const auto restart = [](const std::string& word) {
+    return Parse("restart = \"" + word + "\"\n" + kSmallest).restart;
+  };
+  CHECK(restart("never") == RestartPolicy::kNever);
+  CHECK(restart("on-failure") == RestartPolicy::kOnFailure);
+  CHECK(restart("always") == RestartPolicy::kAlways);
+}
+
+TEST_CASE("sizes are bytes, or K, M and G of them") {
+  const auto size = [](const std::string& value) {
+    return Parse("[memory]\nsize = " + value + "\n[boot]\nkernel = \"Image\"\n").memory.size_bytes;
+  };
+  CHECK(size("2097152") == 2U << 20);
+  CHECK(size("\"2097152\"") == 2U << 20);
+  CHECK(size("\"2048K\"") == 2U << 20);
+  CHECK(size("\"2M\"") == 2U << 20);
+  CHECK(size("\"8G\"") == std::uint64_t{8} << 30);
+}
+
+TEST_CASE("the words of the configuration print as they are written") {
+  CHECK(ToString(SchedulingPolicy::kOther) == "other");
+  CHECK(ToString(SchedulingPolicy::kFifo) == "fifo");
+  CHECK(ToString(SchedulingPolicy::kRoundRobin) == "rr");
+  CHECK(ToString(RestartPolicy::kOnFailure) == "on-failure");
+  CHECK(ToString(DmaMode::kNone) == "none");
+  CHECK(ToString(DmaMode::kIommu) == "iommu");
+}
+
+}  // namespace
+}  // namespace microvm

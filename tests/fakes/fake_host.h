@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <linux/kvm.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace microvm::fakes {
+
+// One exit of a vCPU: fills the kvm_run page and gives 0, or the errno KVM_RUN fails with.
+using VcpuExit = std::function<int(kvm_run& run)>;
+
+VcpuExit PowerOff();
+VcpuExit Reset();
+VcpuExit Crash();
+VcpuExit OtherSystemEvent();
+VcpuExit MmioRead(std::uint64_t address, std::uint32_t length);
+VcpuExit MmioWrite(std::uint64_t address, std::uint32_t length, std::uint64_t value);
+VcpuExit Undecodable(std::uint64_t address);
+VcpuExit InternalError();
+VcpuExit SignalExit();
+VcpuExit RunFails(int error);
+// Does something outside the guest, then goes on as if a signal had come.
+VcpuExit Meanwhile(std::function<void()> action);
+
+struct FakeRegion {
+  std::uint64_t size_bytes = 0;
+  bool mappable = true;
+  bool readable = true;
+  bool writable = true;
+};
+
+struct FakeIrq {
+  bool level = true;
+  bool taken = false;  // request_irq failed: somebody else has the line
+};
+
+// A device bound to VFIO's platform driver.
+struct FakeDeviceSpec {
+  std::string name;
+  unsigned group = 0;
+  bool no_iommu = false;
+  bool can_reset = true;
+  std::vector<FakeRegion> regions;
+  std::vector<FakeIrq> irqs;
+};
+
+// The host a FakeKernel stands for.
+struct FakeHost {
+  int kvm_error = 0;   // of open /dev/kvm
+  int vfio_error = 0;  // of open /dev/vfio/vfio
+  int kvm_version = KVM_API_VERSION;
+  int vfio_version = 0;
+  std::map<int, int> capabilities;  // overrides of KVM_CHECK_EXTENSION
+  unsigned ipa_bits = 40;
+  unsigned max_vcpus = 512;
+  unsigned cpus = 4;
+  bool has_vgic_v3 = true;
+  bool wrong_mpidr = false;
+  bool huge_pages = true;
+  bool may_lock = true;
+  bool may_schedule = true;
+  bool isolates_msi = true;
+  bool raw_io = true;                                                  // CAP_SYS_RAWIO
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> reserved_iova;  // start, end
+  std::map<unsigned, int> group_errors;                                // of open /dev/vfio/GROUP
+  std::map<unsigned, bool> not_viable;
+  std::vector<FakeDeviceSpec> devices;
+};
+
+}  // namespace microvm::fakes
