@@ -35,8 +35,11 @@ void DeviceLine::RaiseAndWait() {
   const std::uint64_t deadline = DeadlineAfter(timeout_us_);
   device_.SetMatch(device_.now());
   while (handled() == before) {
-    // Neither raised nor handled: a second ticked between reading the time and writing it.
-    if (!device_.raised() && handled() == before) device_.SetMatch(device_.now());
+    // Neither raised nor, after that was seen, handled: a second ticked between reading the time
+    // and writing it.
+    const bool raised = device_.raised();
+    DataBarrier();
+    if (!raised && handled() == before) device_.SetMatch(device_.now());
     if (Counter() > deadline) Fail("interrupt lost after ", before, " line=", device_.line());
   }
   ++raised_;
@@ -44,8 +47,9 @@ void DeviceLine::RaiseAndWait() {
 
 void DeviceLine::CheckExact() const {
   WaitMicroseconds(2000);
-  if (handled() != raised_) Fail("interrupts=", handled(), " raised=", raised_);
-  if (spurious() != 0) Fail("spurious=", spurious());
+  if (handled() == raised_ && spurious() == 0) return;
+  Fail("interrupts=", handled(), " raised=", raised_, " spurious=", spurious(),
+       " line_was_down=", line_was_down_.load(std::memory_order_relaxed));
 }
 
 std::uint64_t DeviceLine::spurious() const {
