@@ -7,7 +7,7 @@
 
 namespace guest {
 
-// In the order of probes.S.
+// In the order of probes.S; plain accesses come by ascending width.
 enum class ProbeKind : std::uint64_t {
   kPlainLoad,   // 1, 2, 4, 8 bytes
   kPlainStore,  // 1, 2, 4, 8 bytes

@@ -11,7 +11,6 @@ enum class Conduit { kNone, kHvc, kSmc };
 
 enum class PsciFunction : std::uint64_t {
   kVersion = 0x8400'0000,
-  kCpuSuspend = 0xc400'0001,
   kCpuOff = 0x8400'0002,
   kCpuOn = 0xc400'0003,
   kAffinityInfo = 0xc400'0004,
@@ -27,9 +26,7 @@ enum PsciResult : std::int64_t {
   kPsciSuccess = 0,
   kPsciNotSupported = -1,
   kPsciInvalidParameters = -2,
-  kPsciDenied = -3,
   kPsciAlreadyOn = -4,
-  kPsciInvalidAddress = -9,
 };
 
 // One call by the SMC Calling Convention (DEN 0028, 2.6): x0..x17 may change.
