@@ -3,9 +3,8 @@
 
 #include <cstdio>
 
-#include "vmm/config/vm_config.h"
+#include "vmm/cli/run_command.h"
 #include "vmm/host/error.h"
-#include "vmm/host/file.h"
 #include "vmm/passthrough/host_clocks.h"
 #include "vmm/passthrough/passthrough.h"
 #include "vmm/plan/device_node.h"
@@ -92,9 +91,24 @@ void Inspect(const HostSysfs& sysfs, const std::string& name) {
 std::vector<std::string> DeviceNames(const CommandLine& line) {
   if (line.config.empty()) return line.devices;
   std::vector<std::string> names;
-  const VmConfig config = ParseVmConfig(ReadTextFile(line.config), line.config);
+  const VmConfig config = ReadVmConfig(line.config);
   for (const PlatformConfig& platform : config.platform) names.push_back(platform.host);
   return names;
+}
+
+// All or nothing: when one cannot be bound, those bound before it are given back.
+void BindAll(const HostSysfs& sysfs, const std::vector<HostDevice>& devices) {
+  std::vector<HostDevice> bound;
+  try {
+    for (const HostDevice& device : devices) {
+      if (device.bound_to_vfio()) continue;
+      sysfs.BindToVfio(device);
+      bound.push_back(device);
+    }
+  } catch (...) {
+    for (const HostDevice& device : bound) sysfs.UnbindFromVfio(sysfs.Find(device.name));
+    throw;
+  }
 }
 
 }  // namespace
@@ -110,13 +124,13 @@ int RunDeviceCommand(const CommandLine& line, const HostSysfs& sysfs) {
     default:
       break;
   }
-  for (const std::string& name : DeviceNames(line)) {
-    const HostDevice device = sysfs.Find(name);
-    if (line.command == Command::kDeviceBind) {
-      sysfs.BindToVfio(device);
-    } else {
-      sysfs.UnbindFromVfio(device);
-    }
+  // All names first: one that is misspelt leaves the others as they are.
+  std::vector<HostDevice> devices;
+  for (const std::string& name : DeviceNames(line)) devices.push_back(sysfs.Find(name));
+  if (line.command == Command::kDeviceBind) {
+    BindAll(sysfs, devices);
+  } else {
+    for (const HostDevice& device : devices) sysfs.UnbindFromVfio(device);
   }
   return 0;
 }

@@ -7,7 +7,6 @@
 #include "arch/arm64/boot_image.h"
 #include "arch/arm64/guest_tree.h"
 #include "arch/arm64/layout.h"
-#include "vmm/config/vm_config.h"
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
 #include "vmm/machine/machine.h"
@@ -32,16 +31,6 @@ class PhaseClock {
   std::vector<Phase> phases_;
 };
 
-VmConfig ReadConfig(const std::string& path) {
-  std::string text;
-  try {
-    text = ReadTextFile(path);
-  } catch (const std::exception& error) {
-    throw ConfigError(FormatChain(error));
-  }
-  return ParseVmConfig(text, path);
-}
-
 int ExitStatus(StopReason reason) {
   return reason == StopReason::kCrash || reason == StopReason::kVcpuError ? 3 : 0;
 }
@@ -63,9 +52,19 @@ int RunMachine(Machine& machine, const CommandLine& line, const PhaseClock& cloc
 
 }  // namespace
 
+VmConfig ReadVmConfig(const std::string& path) {
+  std::string text;
+  try {
+    text = ReadTextFile(path);
+  } catch (const std::exception& error) {
+    throw ConfigError(error.what());
+  }
+  return ParseVmConfig(text, path);
+}
+
 int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs) {
   PhaseClock clock;
-  const VmConfig config = ReadConfig(line.config);
+  const VmConfig config = ReadVmConfig(line.config);
   clock.End("config");
   const Kvm kvm(kernel);
   const BootImages images(kernel, config.boot);

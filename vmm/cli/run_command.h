@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
+
 #include "vmm/cli/command_line.h"
+#include "vmm/config/vm_config.h"
 #include "vmm/host/host_device.h"
 #include "vmm/host/host_kernel.h"
 
 namespace microvm {
+
+// Reads and parses a configuration file; throws ConfigError, also when it cannot be read.
+VmConfig ReadVmConfig(const std::string& path);
 
 // The commands on a VM: run, check, print the plan, dump the tree. Returns the exit status; throws
 // ConfigError for a wrong configuration and a chain for a set-up that failed.

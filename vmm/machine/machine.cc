@@ -79,6 +79,7 @@ StopReason Machine::Run() {
 
 StopReason Machine::RunBoot() {
   ++statistics_.boots;
+  const std::uint64_t start_ns = BoottimeNs();
   const BootParts parts{.kernel = kernel_,
                         .kvm = kvm_,
                         .plan = plan_,
@@ -93,7 +94,10 @@ StopReason Machine::RunBoot() {
     vcpu_stopped_.Signal();
   });
   console_.Attach(plan_.config.console.enabled ? &guest.console() : nullptr);
-  if (statistics_.boots == 1) statistics_.first_run_boottime_ns = BoottimeNs();
+  if (statistics_.boots == 1) {
+    statistics_.first_run_boottime_ns = BoottimeNs();
+    statistics_.startup.push_back({"boot", statistics_.first_run_boottime_ns - start_ns});
+  }
   guest.Start();
   loop_.restart();
   while (!stop_reason_) loop_.run_one();

@@ -108,6 +108,10 @@ class NodeCopier {
       LeaveOut(from, name, "dropped by the configuration");
       return;
     }
+    if (is_device && name == "clock-names" && IsOneOf(facts_.config.drop, "clocks")) {
+      LeaveOut(from, name, "its clocks are dropped by the configuration");
+      return;
+    }
     if (is_device && (IsOneOf(kRewritten, name) || name == "clocks")) return;
     if (name == "phandle" || name == "linux,phandle") return;
     if (const auto host_only =
