@@ -34,7 +34,7 @@ constexpr std::uint64_t kOldTextOffset = 0x80000;
 constexpr std::size_t kPeekBytes = 4096;
 constexpr int kGzipWindow = 16 + MAX_WBITS;  // zlib: expect a gzip header
 
-const char* const kExpected = "expected an arm64 Image, or one compressed with gzip";
+constexpr const char* kExpected = "expected an arm64 Image, or one compressed with gzip";
 
 std::uint64_t FileBytes(const Fd& fd) {
   struct stat status {};
@@ -68,13 +68,17 @@ class Inflater {
   Inflater& operator=(Inflater&&) = delete;
   ~Inflater() { inflateEnd(&stream_); }
 
-  // Inflates `in` into `out`; returns zlib's status, and in `produced` the bytes written.
-  int Inflate(std::span<std::byte> in, std::span<std::byte> out, std::size_t& produced) {
+  struct Result {
+    int status = Z_OK;  // zlib's
+    std::size_t consumed = 0;
+    std::size_t produced = 0;
+  };
+  // Inflates `in` into `out`, until one of them ends or the stream does.
+  Result Inflate(std::span<std::byte> in, std::span<std::byte> out) {
     // zlib counts in unsigned int; each turn is bounded by it.
     constexpr std::size_t kTurn = std::size_t{1} << 30;
-    std::size_t consumed = 0;
-    produced = 0;
-    int status = Z_OK;
+    Result result;
+    auto& [status, consumed, produced] = result;
     while (status == Z_OK) {
       stream_.next_in = reinterpret_cast<Bytef*>(in.data() + consumed);
       stream_.avail_in = static_cast<uInt>(std::min(kTurn, in.size() - consumed));
@@ -86,7 +90,7 @@ class Inflater {
       consumed += in_before - stream_.avail_in;
       produced += out_before - stream_.avail_out;
     }
-    return status;
+    return result;
   }
 
  private:
@@ -147,9 +151,7 @@ BootFacts ReadKernelFacts(const Fd& fd) {
   std::array<std::byte, sizeof(ImageHeader)> inflated{};
   facts.kernel_compressed = IsGzip(start);
   if (facts.kernel_compressed) {
-    std::size_t produced = 0;
-    Inflater().Inflate(start, inflated, produced);
-    start = std::span(inflated.data(), produced);
+    start = std::span(inflated.data(), Inflater().Inflate(start, inflated).produced);
   }
   const ImageHeader header = ParseHeader(start);
   facts.text_offset = header.text_offset;
@@ -208,13 +210,12 @@ void BootImages::LoadCompressed(const VmPlan& plan, const GuestMemory& memory) c
   const GuestAddress end_of_ram{plan.ram.last().value - facts_.kernel_file_bytes + 1};
   const std::span<std::byte> compressed = memory.Span(end_of_ram, facts_.kernel_file_bytes);
   ReadExactly(kernel_, 0, compressed);
-  std::size_t produced = 0;
-  const int status = Inflater().Inflate(compressed, kernel, produced);
+  const Inflater::Result result = Inflater().Inflate(compressed, kernel);
   std::memset(compressed.data(), 0, compressed.size());
-  if (status == Z_STREAM_END) return;
-  if (status != Z_BUF_ERROR) throw Error("corrupt: the gzip data is not valid");
-  throw Error(produced == kernel.size() ? "inflates to more than its header tells of"
-                                        : "cut short: the gzip data ends early");
+  if (result.status == Z_STREAM_END) return;
+  if (result.status != Z_BUF_ERROR) throw Error("corrupt: the gzip data is not valid");
+  throw Error(result.consumed == compressed.size() ? "cut short: the gzip data ends early"
+                                                   : "inflates to more than its header tells of");
 }
 
 }  // namespace microvm

@@ -90,6 +90,7 @@ void WriteGic(FdtWriter& fdt,
                  plan.gic_redistributors.start().value, plan.gic_redistributors.size_bytes()});
     fdt.Flag("interrupt-controller");
     fdt.Cells("#interrupt-cells", {3});
+    fdt.Cells("#address-cells", {0});
     fdt.Cells("phandle", {Number(Phandle::kGic)});
   });
 }

@@ -54,7 +54,7 @@ class Vm {
   void AddMemslot(GuestAddress start, std::span<std::byte> host_memory);
 
   // Sets the level of an SPI's line (KVM_IRQ_LINE); false if the kernel refused. Any thread.
-  bool SetIrqLine(Spi spi, bool level) const noexcept;
+  [[nodiscard]] bool SetIrqLine(Spi spi, bool level) const noexcept;
 
  private:
   Fd fd_;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/machine.h"
 
-#include <signal.h>
-#include <time.h>
-
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
+#include <ctime>
 
 #include "vmm/host/error.h"
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/terminal.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <csignal>
 
 #include "vmm/host/error.h"
 

@@ -113,7 +113,7 @@ class NodeCopier {
       return;
     }
     if (is_device && (IsOneOf(kRewritten, name) || name == "clocks")) return;
-    if (name == "phandle" || name == "linux,phandle") return;
+    if (name == "phandle" || name == "linux,phandle" || name == "interrupt-parent") return;
     if (const auto host_only =
             std::find_if(kHostOnly.begin(), kHostOnly.end(),
                          [&](const HostOnly& entry) { return entry.property == name; });

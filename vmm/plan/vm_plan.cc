@@ -80,6 +80,17 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const PlatformLayout& layout,
   return device;
 }
 
+AddressRange PlanRam(const VmConfig& config, const HostLimits& limits,
+                     const PlatformLayout& layout) {
+  const std::uint64_t room = (std::uint64_t{1} << limits.ipa_bits) - layout.ram_start.value;
+  if (config.memory.size_bytes > room) {
+    throw Error("memory.size: this host gives a guest " + std::to_string(limits.ipa_bits) +
+                    " address bits, which leave " + std::to_string(room >> 20) + " MiB for RAM",
+                "make memory.size smaller");
+  }
+  return {layout.ram_start, config.memory.size_bytes};
+}
+
 // Kernel, then the tree, then the initrd, each from a new block: all of it within the kernel's
 // first gigabyte whatever the size of RAM (Documentation/arch/arm64/booting.rst).
 PlannedBoot PlanBoot(const BootFacts& facts, const AddressRange& ram,
@@ -88,17 +99,19 @@ PlannedBoot PlanBoot(const BootFacts& facts, const AddressRange& ram,
   const auto kernel_end = AlignUp(kernel + facts.kernel_memory_bytes, kBlockBytes);
   const std::uint64_t needed = facts.text_offset + facts.kernel_memory_bytes +
                                layout.fdt_bytes_maximum + facts.initrd_bytes + 2 * kBlockBytes;
-  const Error no_room("the boot files do not fit in the guest's memory: " +
-                          std::to_string(needed >> 20) + " MiB are needed (kernel with its BSS " +
-                          std::to_string(facts.kernel_memory_bytes >> 20) + " MiB, initrd " +
-                          std::to_string(facts.initrd_bytes >> 20) + " MiB), memory.size is " +
-                          std::to_string(ram.size_bytes() >> 20) + " MiB",
-                      "make memory.size larger");
+  const auto throw_no_room = [&] {
+    throw Error("the boot files do not fit in the guest's memory: " + std::to_string(needed >> 20) +
+                    " MiB are needed (kernel with its BSS " +
+                    std::to_string(facts.kernel_memory_bytes >> 20) + " MiB, initrd " +
+                    std::to_string(facts.initrd_bytes >> 20) + " MiB), memory.size is " +
+                    std::to_string(ram.size_bytes() >> 20) + " MiB",
+                "make memory.size larger");
+  };
   // A wrap or an absurd header shows as a range that is not inside RAM.
   if (facts.kernel_memory_bytes > ram.size_bytes() || facts.initrd_bytes > ram.size_bytes() ||
       facts.text_offset > ram.size_bytes() || !kernel_end ||
       !ram.Contains({*kernel_end}, layout.fdt_bytes_maximum)) {
-    throw no_room;
+    throw_no_room();
   }
   PlannedBoot boot{.kernel = {kernel},
                    .kernel_memory_bytes = facts.kernel_memory_bytes,
@@ -107,7 +120,7 @@ PlannedBoot PlanBoot(const BootFacts& facts, const AddressRange& ram,
                    .fdt = AddressRange({*kernel_end}, layout.fdt_bytes_maximum)};
   if (facts.initrd_bytes > 0) {
     const auto start = AlignUp(boot.fdt.last().value + 1, kPageBytes);
-    if (!start || !ram.Contains({*start}, facts.initrd_bytes)) throw no_room;
+    if (!start || !ram.Contains({*start}, facts.initrd_bytes)) throw_no_room();
     boot.initrd = AddressRange({*start}, facts.initrd_bytes);
   }
   return boot;
@@ -142,15 +155,7 @@ std::uint64_t PredictMpidr(unsigned id) {
 
 VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
                 const BootFacts& boot, const HostLimits& limits, const PlatformLayout& layout) {
-  const AddressRange ram(layout.ram_start, config.memory.size_bytes);
-  const auto ram_bits = static_cast<unsigned>(std::bit_width(ram.last().value));
-  if (ram_bits > limits.ipa_bits) {
-    throw Error("memory.size: RAM would end at " + Hex(ram.last().value) +
-                    ", but this host gives a "
-                    "guest " +
-                    std::to_string(limits.ipa_bits) + " address bits",
-                "make memory.size smaller");
-  }
+  const AddressRange ram = PlanRam(config, limits, layout);
   Conflicts conflicts;
   conflicts.Try([&] { CheckCpus(config, limits); });
   std::optional<PlannedBoot> planned_boot;
