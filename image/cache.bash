@@ -61,7 +61,7 @@ make_entry() {
     rm -rf "$partial"
     die "$kind: not made (see above)"
   fi
-  mv -T "$partial" "$entry"
+  mv -T "$partial" "$entry" || die "$kind: $partial could not become $entry"
   cache_forget_old "$kind" "$entry"
 }
 

@@ -33,7 +33,7 @@ constexpr std::uint32_t kDefaultFrames = 2000;
 // Requests without an answer at one time: well below the 64 frames that the controllers' receive
 // FIFOs hold.
 constexpr std::uint32_t kWindow = 16;
-constexpr seconds kReadyPatience{120};
+constexpr seconds kReadyPatience{60};
 constexpr seconds kAnswerPatience{10};
 constexpr milliseconds kSendPatience{5000};
 
@@ -44,11 +44,17 @@ class Exchange {
 
   // False when the ECU stopped answering: what is missing then counts as lost.
   bool Run() {
+    auto deadline = steady_clock::now() + kAnswerPatience;
     while (answered_ + corrupted_ < requests_.size()) {
       while (sent_ < requests_.size() && sent_ - answered_ - corrupted_ < kWindow) SendNext();
-      const auto frame = bus_.Receive(kAnswerPatience);
-      if (!frame) return false;
-      if (frame->can_id != kReadyId) Check(*frame);
+      const auto frame = bus_.Receive(milliseconds(1000));
+      // A ready frame is no answer: an ECU that says so in the middle has missed a request.
+      if (frame && frame->can_id != kReadyId) {
+        Check(*frame);
+        deadline = steady_clock::now() + kAnswerPatience;
+      } else if (steady_clock::now() >= deadline) {
+        return false;
+      }
     }
     return true;
   }
