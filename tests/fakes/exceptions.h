@@ -13,7 +13,7 @@ namespace microvm::fakes {
 template <typename Body>
 std::string ChainOf(Body&& body) {
   try {
-    body();
+    static_cast<void>(body());
   } catch (const std::exception& error) {
     return FormatChain(error);
   }

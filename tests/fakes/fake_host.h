@@ -41,12 +41,12 @@ struct FakeIrq {
 
 // A device bound to VFIO's platform driver.
 struct FakeDeviceSpec {
-  std::string name;
+  std::string name = {};
   unsigned group = 0;
   bool no_iommu = false;
   bool can_reset = true;
-  std::vector<FakeRegion> regions;
-  std::vector<FakeIrq> irqs;
+  std::vector<FakeRegion> regions = {};
+  std::vector<FakeIrq> irqs = {};
 };
 
 // The host a FakeKernel stands for.

@@ -97,6 +97,7 @@ int FakeKernel::OpenFake(const std::string& path) {
     auto group =
         FakeGroup::Open(*this, std::stoul(no_iommu ? name.substr(8) : name), no_iommu, error);
     if (error == 0) return Install(number, std::move(group));
+    error = -error;
   }
   ::close(number);
   return FromKernel(static_cast<int>(-error));

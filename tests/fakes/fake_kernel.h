@@ -63,6 +63,8 @@ class FakeKernel final : public HostKernel {
   [[nodiscard]] unsigned aborts() const;
   // One-register values that were set: (vCPU, register) -> value.
   [[nodiscard]] std::map<std::pair<unsigned, std::uint64_t>, std::uint64_t> registers() const;
+  // The host's memory behind the first memory slot of a VM that is open; null without one.
+  [[nodiscard]] std::byte* GuestRam();
   // Levels that KVM_IRQ_LINE has set, in order, as (INTID, level).
   [[nodiscard]] std::vector<std::pair<std::uint32_t, bool>> irq_lines() const;
 

@@ -153,6 +153,14 @@ std::vector<std::string> FakeKernel::Live() const {
   return live;
 }
 
+std::byte* FakeKernel::GuestRam() {
+  const std::scoped_lock lock(mutex_);
+  for (FakeVm* vm : All<FakeVm>()) {
+    if (!vm->memslots().empty()) return reinterpret_cast<std::byte*>(vm->memslots().front().host);
+  }
+  return nullptr;
+}
+
 std::string FakeKernel::failed_call() const {
   const std::scoped_lock lock(mutex_);
   return failed_call_;

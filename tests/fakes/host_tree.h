@@ -32,12 +32,12 @@ class TemporaryFolder {
 };
 
 struct HostTreeDevice {
-  std::string name;
+  std::string name = {};
   std::string driver = "vfio-platform";  // "": none bound
-  std::optional<unsigned> group;
+  std::optional<unsigned> group = {};
   bool no_iommu = false;
-  std::string node;  // path in the device tree; "": none
-  std::string compatible;
+  std::string node = {};  // path in the device tree; "": none
+  std::string compatible = {};
   std::string bus = "platform";
 };
 

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/cli/run_command.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "tests/fakes/board.h"
+#include "tests/fakes/dtc.h"
+#include "tests/fakes/exceptions.h"
+#include "vmm/host/file.h"
+
+namespace microvm {
+namespace {
+
+using fakes::Board;
+using fakes::Contains;
+
+// A board with the configuration of a guest on disk.
+class Program {
+ public:
+  Program() {
+    folder_.Write("Image", fakes::SmallImage());
+    Configure("");
+  }
+  void Configure(const std::string& more) {
+    line.config = folder_
+                      .Write("ecu.toml",
+                             "[memory]\nsize = \"8M\"\n[boot]\nkernel = \"Image\"\n[console]\n"
+                             "enabled = false\n" +
+                                 more)
+                      .string();
+  }
+  // The exit status; what it prints is in `output`.
+  int Run(Command command) {
+    line.command = command;
+    const fakes::CapturedStream out(STDOUT_FILENO);
+    const fakes::CapturedStream errors(STDERR_FILENO);
+    const int status = RunVmCommand(line, board.kernel, board.sysfs);
+    output = out.text();
+    error_output = errors.text();
+    return status;
+  }
+  std::string InFolder(const std::string& name) const { return (folder_.path() / name).string(); }
+
+  Board board;
+  CommandLine line;
+  std::string output;
+  std::string error_output;
+
+ private:
+  fakes::TemporaryFolder folder_;
+};
+
+constexpr const char* kCanTable = "[[platform]]\nhost = \"ff070000.canfd\"\n";
+
+TEST_CASE("--check opens and plans everything, and makes no machine") {
+  Program program;
+  program.board.AddCan();
+  program.Configure(kCanTable);
+  CHECK(program.Run(Command::kCheck) == 0);
+  CHECK(program.output == "ecu: ok\n");
+  CHECK_FALSE(Contains(fakes::Lines(program.board.kernel.log()), "KVM_CREATE_VM"));
+  CHECK(program.board.kernel.Live().empty());
+}
+
+TEST_CASE("--print-plan prints the plan") {
+  Program program;
+  CHECK(program.Run(Command::kPrintPlan) == 0);
+  CHECK(Contains(program.output, "# RAM 0x40000000-0x407fffff\n"));
+}
+
+TEST_CASE("--dump-dtb writes the guest's tree") {
+  Program program;
+  program.line.dtb = program.InFolder("out.dtb");
+  CHECK(program.Run(Command::kDumpDtb) == 0);
+  const fakes::Decompiled tree = fakes::RunDtc(ReadFile(program.line.dtb));
+  CHECK(tree.warnings == "");
+  CHECK(Contains(tree.source, "memory@40000000"));
+  CHECK_FALSE(Contains(tree.source, "rng-seed"));
+}
+
+TEST_CASE("a guest that powers off is status 0, with statistics where they are asked for") {
+  Program program;
+  program.line.stats = program.InFolder("stats.json");
+  program.board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(program.Run(Command::kRun) == 0);
+  const std::string json = ReadTextFile(*program.line.stats);
+  CHECK(Contains(json, "\"exit\":{\"status\":0,\"reason\":\"power-off\"}"));
+  for (const char* phase : {"config_ns", "files_ns", "devices_ns", "plan_ns", "machine_ns"}) {
+    CAPTURE(phase);
+    CHECK(Contains(json, "\"" + std::string(phase) + "\":"));
+  }
+}
+
+TEST_CASE("a guest that crashes is status 3, and so is a vCPU that fails") {
+  Program crash;
+  crash.line.stats = crash.InFolder("stats.json");
+  crash.board.kernel.Script(0, {fakes::Crash()});
+  CHECK(crash.Run(Command::kRun) == 3);
+  CHECK(crash.error_output == "microvm: the guest failed: crash\n");
+  CHECK(Contains(ReadTextFile(*crash.line.stats), "\"status\":3,\"reason\":\"crash\""));
+  Program broken;
+  broken.board.kernel.Script(0, {fakes::InternalError()});
+  CHECK(broken.Run(Command::kRun) == 3);
+}
+
+TEST_CASE("statistics that cannot be written are known before the guest runs") {
+  Program program;
+  program.line.stats = "/nonexistent/stats.json";
+  CHECK(Contains(fakes::ChainOf([&] { return program.Run(Command::kRun); }),
+                 "open /nonexistent/stats.json: No such file or directory"));
+  CHECK_FALSE(Contains(fakes::Lines(program.board.kernel.log()), "KVM_CREATE_VM"));
+}
+
+TEST_CASE("a configuration that cannot be read is a wrong configuration, by name") {
+  Program program;
+  program.line.config = "/nonexistent/ecu.toml";
+  CHECK_THROWS_AS(program.Run(Command::kCheck), ConfigError);
+  CHECK(Contains(fakes::ChainOf([&] { return program.Run(Command::kCheck); }),
+                 "/nonexistent/ecu.toml: No such file or directory"));
+  CHECK(program.board.kernel.log().empty());
+}
+
+TEST_CASE("a wrong configuration is found before anything is opened") {
+  Program program;
+  program.Configure("speed = 5\n");
+  CHECK_THROWS_AS(program.Run(Command::kCheck), ConfigError);
+  CHECK(program.board.kernel.log().empty());
+}
+
+}  // namespace
+}  // namespace microvm

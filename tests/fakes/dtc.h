@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace microvm::fakes {
+
+struct Decompiled {
+  std::string source;
+  std::string warnings;
+};
+
+// What `dtc -I dtb -O dts` makes of a tree, and what it has to say about it.
+Decompiled RunDtc(std::span<const std::byte> blob);
+
+}  // namespace microvm::fakes

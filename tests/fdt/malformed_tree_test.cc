@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// A host's tree is input: whatever is wrong with it gives an Error, or a tree that can be walked.
+#include <doctest/doctest.h>
+
+#include <random>
+#include <string>
+
+#include "tests/fakes/exceptions.h"
+#include "tests/fakes/host_tree.h"
+#include "vmm/fdt/device_tree.h"
+#include "vmm/host/error.h"
+#include "vmm/passthrough/host_clocks.h"
+#include "vmm/plan/device_node.h"
+
+namespace microvm {
+namespace {
+
+using Blob = std::vector<std::byte>;
+
+void Ignore(const std::exception& /*error*/) {}
+
+// Reads everything there is of a node and those below it; Errors are an answer too.
+void Walk(const DeviceTree& tree, const DtNode& node) {
+  CHECK(tree.Find(node.path()).has_value());
+  for (const DtProperty& property : node.properties()) {
+    CHECK(node.Property(property.name).has_value());
+    for (const std::string& text : property.Strings()) CHECK(text.size() < property.value.size());
+    if (const auto cells = property.Cells()) CHECK(cells->size() * 4 == property.value.size());
+  }
+  CHECK((node.IsEnabled() || node.Property("status").has_value()));
+  InterruptParent(tree, node);
+  try {
+    HostTriggers(tree, node);
+    ReadClocks(tree, node, "/nonexistent");
+  } catch (const Error& error) {
+    Ignore(error);
+  }
+  for (const DtNode& child : node.children()) Walk(tree, child);
+}
+
+// True if the blob was taken for a tree.
+bool Survives(Blob blob) {
+  try {
+    const DeviceTree tree(std::move(blob));
+    Walk(tree, tree.root());
+    return true;
+  } catch (const Error& error) {
+    Ignore(error);
+    return false;
+  }
+}
+
+TEST_CASE("an undamaged tree survives the walk that the damaged ones are sent on") {
+  CHECK(Survives(fakes::TreeBlob("board")));
+  CHECK(Survives(fakes::TreeBlob("clocks")));
+  CHECK(Survives(fakes::TreeBlob("corners")));
+}
+
+TEST_CASE("a tree cut short at any length is an Error") {
+  const Blob whole = fakes::TreeBlob("board");
+  for (std::size_t length = 0; length < whole.size(); ++length) {
+    CAPTURE(length);
+    CHECK_FALSE(Survives(Blob(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length))));
+  }
+}
+
+TEST_CASE("bytes behind the end of a tree do no harm") {
+  Blob blob = fakes::TreeBlob("board");
+  blob.resize(blob.size() + 100, std::byte{0xee});
+  CHECK(Survives(std::move(blob)));
+}
+
+TEST_CASE("what is no tree at all is an Error that says so") {
+  const auto chain = [](std::size_t length, std::byte fill) {
+    return fakes::ChainOf([&] { DeviceTree tree(Blob(length, fill)); });
+  };
+  CHECK(chain(0, std::byte{0}) == "not a device tree: too short\n");
+  CHECK(chain(39, std::byte{0xd0}) == "not a device tree: too short\n");
+  CHECK(chain(4096, std::byte{0}) == "not a device tree: FDT_ERR_BADMAGIC\n");
+  CHECK(fakes::Contains(chain(4096, std::byte{0xff}), "not a device tree: "));
+}
+
+TEST_CASE("no flipped bit of the header crashes the reader") {
+  const Blob whole = fakes::TreeBlob("board");
+  for (std::size_t at = 0; at < 40; ++at) {
+    for (unsigned bit = 0; bit < 8; ++bit) {
+      Blob blob = whole;
+      blob[at] ^= static_cast<std::byte>(1U << bit);
+      Survives(std::move(blob));
+    }
+  }
+}
+
+TEST_CASE("no random damage crashes the reader") {
+  std::mt19937 random(20260101);  // always the same trees
+  for (const char* name : {"board", "clocks", "corners"}) {
+    const Blob whole = fakes::TreeBlob(name);
+    for (int round = 0; round < 300; ++round) {
+      Blob blob = whole;
+      const unsigned flips = 1 + random() % 8;
+      for (unsigned flip = 0; flip < flips; ++flip) {
+        blob[random() % blob.size()] = static_cast<std::byte>(random());
+      }
+      Survives(std::move(blob));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace microvm

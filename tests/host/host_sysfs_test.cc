@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "tests/fakes/exceptions.h"
+#include "tests/fakes/host_tree.h"
+#include "vmm/host/host_device.h"
+
+namespace microvm {
+namespace {
+
+using fakes::ChainOf;
+using fakes::Contains;
+using fakes::HostTree;
+using fakes::HostTreeDevice;
+
+constexpr const char* kCan = "ff070000.canfd";
+
+const HostTreeDevice kCanDevice = {.name = kCan,
+                                   .driver = "xilinx_can",
+                                   .group = 7,
+                                   .no_iommu = false,
+                                   .node = "/axi/canfd@ff070000",
+                                   .compatible = "xlnx,canfd-2.0",
+                                   .bus = "platform"};
+
+TEST_CASE("a device is what its folder says") {
+  HostTree host;
+  host.AddDevice(kCanDevice);
+  const HostDevice device = HostSysfs(host.root()).Find(kCan);
+  CHECK(device.name == kCan);
+  CHECK(device.bus == HostBus::kPlatform);
+  CHECK(device.driver == "xilinx_can");
+  CHECK(device.driver_override.empty());
+  CHECK(device.iommu_group == 7U);
+  CHECK_FALSE(device.no_iommu);
+  CHECK(device.device_tree_path == "/axi/canfd@ff070000");
+  CHECK(device.compatible == std::vector<std::string>{"xlnx,canfd-2.0"});
+  CHECK_FALSE(device.bound_to_vfio());
+}
+
+TEST_CASE("a device may lack driver, group and node") {
+  HostTree host;
+  host.AddDevice({.name = "soft", .driver = "", .group = {}, .node = "", .compatible = ""});
+  const HostDevice device = HostSysfs(host.root()).Find("soft");
+  CHECK(device.driver.empty());
+  CHECK_FALSE(device.iommu_group.has_value());
+  CHECK_FALSE(device.device_tree_path.has_value());
+  CHECK(device.compatible.empty());
+}
+
+TEST_CASE("each bus has a VFIO driver of its own") {
+  HostTree host;
+  host.AddDevice(
+      {.name = "a", .driver = "vfio-platform", .group = 1, .node = "", .compatible = ""});
+  host.AddDevice({.name = "b",
+                  .driver = "vfio-amba",
+                  .group = 2,
+                  .no_iommu = true,
+                  .node = "",
+                  .compatible = "",
+                  .bus = "amba"});
+  const HostSysfs sysfs(host.root());
+  CHECK(sysfs.Find("a").bound_to_vfio());
+  CHECK(sysfs.Find("b").bound_to_vfio());
+  CHECK(sysfs.Find("b").bus == HostBus::kAmba);
+  CHECK(sysfs.Find("b").no_iommu);
+}
+
+TEST_CASE("a device that is not there is answered with those that look similar") {
+  HostTree host;
+  host.AddDevice(kCanDevice);
+  host.AddDevice({.name = "ff120000.timer", .node = "", .compatible = ""});
+  const HostSysfs sysfs(host.root());
+  const auto complaint = [&](const std::string& name) {
+    return ChainOf([&] { return sysfs.Find(name); });
+  };
+  CHECK(complaint("ff060000.canfd") ==
+        "no device 'ff060000.canfd' under /sys/bus/platform/devices\n"
+        "to fix it:\n  did you mean one of these?\n    ff070000.canfd\n");
+  CHECK(complaint("ff070000") ==
+        "no device 'ff070000' under /sys/bus/platform/devices\n"
+        "to fix it:\n  did you mean one of these?\n    ff070000.canfd\n");
+  CHECK(Contains(complaint("nothing"), "list the host's devices: microvm device list"));
+}
+
+TEST_CASE("all devices with a node are listed by name, over both buses") {
+  HostTree host;
+  host.AddDevice({.name = "z", .node = "/z", .compatible = "acme,z", .bus = "amba"});
+  host.AddDevice({.name = "a", .node = "/a", .compatible = ""});
+  host.AddDevice({.name = "no-node", .node = "", .compatible = ""});
+  const auto all = HostSysfs(host.root()).All();
+  REQUIRE(all.size() == 2);
+  CHECK(all[0].name == "a");
+  CHECK(all[1].name == "z");
+}
+
+TEST_CASE("a group's path says whether an IOMMU stands behind it") {
+  const HostSysfs sysfs("/");
+  HostDevice device;
+  device.iommu_group = 12;
+  CHECK(sysfs.GroupPath(device) == "/dev/vfio/12");
+  device.no_iommu = true;
+  CHECK(sysfs.GroupPath(device) == "/dev/vfio/noiommu-12");
+}
+
+TEST_CASE("processes that have a path open are named with their number") {
+  HostTree host;
+  host.AddProcess(17, "qemu-system-aar", "/dev/vfio/7");
+  host.AddProcess(4, "cat", "/dev/null");
+  host.Write("proc/self-made/comm", "x");
+  CHECK(HostSysfs(host.root()).ProcessesWithOpen("/dev/vfio/7") ==
+        std::vector<std::string>{"17 (qemu-system-aar)"});
+}
+
+TEST_CASE("interrupts are summed over CPUs and lines of the device, and of no other") {
+  HostTree host;
+  host.SetInterrupts(
+      "           CPU0       CPU1\n"
+      " 35:         12          30     GICv3  53 Level     vfio-irq[35](ff070000.canfd)\n"
+      " 36:          1           0     GICv3  54 Edge      vfio-irq[36](ff070000.canfd)\n"
+      " 37:        500           0     GICv3  55 Level     vfio-irq[37](1ff070000.canfd)\n"
+      " 38:        900           0     GICv3  56 Level     xilinx_can(ff070000.canfd)\n"
+      "IPI0:      1000        1000       Rescheduling interrupts\n");
+  CHECK(HostSysfs(host.root()).VfioInterrupts(kCan) == 43);
+  CHECK(HostSysfs(host.root()).VfioInterrupts("ff080000.canfd") == 0);
+}
+
+TEST_CASE("binding overrides the driver, unbinds the old one and binds VFIO's") {
+  HostTree host;
+  host.AddDevice(kCanDevice);
+  const HostSysfs sysfs(host.root());
+  sysfs.BindToVfio(sysfs.Find(kCan));
+  CHECK(host.Read("sys/devices/ff070000.canfd/driver_override").starts_with("vfio-platform"));
+  CHECK(host.Read("sys/bus/platform/drivers/xilinx_can/unbind") == kCan);
+  CHECK(host.Read("sys/bus/platform/drivers/vfio-platform/bind") == kCan);
+}
+
+TEST_CASE("binding what is bound writes nothing") {
+  HostTree host;
+  host.AddDevice({.name = kCan, .node = "", .compatible = ""});
+  const HostSysfs sysfs(host.root());
+  sysfs.BindToVfio(sysfs.Find(kCan));
+  CHECK(host.Read("sys/bus/platform/drivers/vfio-platform/bind").empty());
+}
+
+TEST_CASE("binding needs VFIO's driver, and says which kernel option that is") {
+  for (const std::string bus : {"platform", "amba"}) {
+    HostTree host;
+    HostTreeDevice device = kCanDevice;
+    device.bus = bus;
+    host.AddDevice(device);
+    std::filesystem::remove_all(host.root() / "sys/bus" / bus / "drivers" / ("vfio-" + bus));
+    const HostSysfs sysfs(host.root());
+    const std::string complaint = ChainOf([&] { sysfs.BindToVfio(sysfs.Find(kCan)); });
+    CHECK(Contains(complaint, "the host has no vfio-" + bus + " driver"));
+    CHECK(Contains(complaint, bus == "amba" ? "CONFIG_VFIO_AMBA" : "CONFIG_VFIO_PLATFORM"));
+    CHECK(host.Read("sys/devices/ff070000.canfd/driver_override") == "(null)\n");
+  }
+}
+
+TEST_CASE("a device that cannot be bound goes back to where it was") {
+  HostTree host;
+  host.AddDevice(kCanDevice);
+  const auto bind = host.root() / "sys/bus/platform/drivers/vfio-platform/bind";
+  std::filesystem::remove(bind);
+  std::filesystem::create_directory(bind);  // every write fails
+  const HostSysfs sysfs(host.root());
+  const std::string complaint = ChainOf([&] { sysfs.BindToVfio(sysfs.Find(kCan)); });
+  CHECK(Contains(complaint, "cannot bind 'ff070000.canfd' to vfio-platform\n"));
+  CHECK(Contains(complaint, "Is a directory"));
+  CHECK(host.Read("sys/devices/ff070000.canfd/driver_override").starts_with("\n"));
+  CHECK(host.Read("sys/bus/platform/drivers_probe") == kCan);
+}
+
+TEST_CASE("the kernel's own reasons against binding have their remedies") {
+  // A missing attribute gives ENOENT, as the kernel does for a device without a reset driver.
+  HostTree host;
+  host.AddDevice(kCanDevice);
+  std::filesystem::remove(host.root() / "sys/bus/platform/drivers/vfio-platform/bind");
+  const HostSysfs sysfs(host.root());
+  CHECK(Contains(ChainOf([&] { sysfs.BindToVfio(sysfs.Find(kCan)); }),
+                 "echo 0 > /sys/module/vfio_platform/parameters/reset_required"));
+}
+
+TEST_CASE("unbinding clears the override and has the host choose a driver") {
+  HostTree host;
+  host.AddDevice({.name = kCan, .node = "", .compatible = ""});
+  const HostSysfs sysfs(host.root());
+  sysfs.UnbindFromVfio(sysfs.Find(kCan));
+  CHECK(host.Read("sys/devices/ff070000.canfd/driver_override").starts_with("\n"));
+  CHECK(host.Read("sys/bus/platform/drivers/vfio-platform/unbind") == kCan);
+  CHECK(host.Read("sys/bus/platform/drivers_probe") == kCan);
+}
+
+TEST_CASE("unbinding what the host drives leaves the driver alone") {
+  HostTree host;
+  host.AddDevice(kCanDevice);
+  const HostSysfs sysfs(host.root());
+  sysfs.UnbindFromVfio(sysfs.Find(kCan));
+  CHECK(host.Read("sys/bus/platform/drivers/xilinx_can/unbind").empty());
+}
+
+}  // namespace
+}  // namespace microvm

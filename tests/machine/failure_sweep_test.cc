@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// For every n, the n-th call to the kernel fails: nothing crashes or hangs, everything acquired
+// before is released again, and what the user reads names the call.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <functional>
+
+#include "tests/fakes/board.h"
+#include "tests/fakes/exceptions.h"
+
+namespace microvm {
+namespace {
+
+using fakes::Board;
+using fakes::Contains;
+
+struct Harmless {
+  std::string_view call;
+  std::string_view reason;
+};
+
+// Calls whose failure is by design no failure of the whole.
+constexpr std::array kHarmless = {
+    Harmless{"madvise hugepage", "advice: ordinary pages do as well"},
+    Harmless{"madvise dontneed", "the memory is overwritten instead"},
+};
+
+std::string FirstWord(const std::string& call) { return call.substr(0, call.find(' ')); }
+
+bool IsHarmless(const std::string& call) {
+  return std::any_of(kHarmless.begin(), kHarmless.end(),
+                     [&](const Harmless& harmless) { return harmless.call == call; });
+}
+
+// Calls that take an interrupt down: there is nobody left to throw to, so their failure is told on
+// standard error, and closing the device and the VM does what they could not.
+bool IsTakeDown(const std::string& call) {
+  return call.ends_with(" mask") || call.ends_with(" off") || call.ends_with("no eventfd") ||
+         call.starts_with("KVM_IRQFD deassign");
+}
+
+// A machine with all there is, whose guest resets `resets` times and then powers off.
+void Prepare(Board& board, int resets) {
+  board.AddCan();
+  board.AddTimer();
+  board.config.cpu.count = 2;
+  board.config.cpu.affinity = {0, 1};
+  board.config.cpu.policy = SchedulingPolicy::kFifo;
+  board.config.cpu.priority = 10;
+  board.config.cpu.pmu = true;
+  board.config.memory.lock = true;
+  board.config.console.enabled = true;
+  board.config.console.input = false;
+  board.config.boot.initrd = board.host.Write("initrd", "an initial file system");
+  for (int boot = 0; boot < resets; ++boot) board.kernel.Script(0, {fakes::Reset()});
+  board.kernel.Script(0, {fakes::PowerOff()});
+}
+
+// Runs it with the n-th call failing; false if there are fewer calls than that.
+bool SurvivesFailureOf(std::size_t n, int error, int resets) {
+  Board board;
+  Prepare(board, resets);
+  const std::size_t descriptors = fakes::OpenDescriptors();
+  board.kernel.FailCall(n, error);
+  const Board::Outcome outcome = board.Run();
+  const std::string failed = board.kernel.failed_call();
+  if (failed.empty()) return false;
+  CAPTURE(n);
+  CAPTURE(failed);
+  CAPTURE(outcome.chain);
+  CAPTURE(outcome.output);
+  CHECK(board.kernel.Live() == std::vector<std::string>{});
+  CHECK(fakes::OpenDescriptors() == descriptors);
+  if (!IsTakeDown(failed)) CHECK(board.kernel.violations() == std::vector<std::string>{});
+  if (IsHarmless(failed)) {
+    CHECK(outcome.reason == StopReason::kPowerOff);
+  } else if (IsTakeDown(failed)) {
+    CHECK(Contains(outcome.output, FirstWord(failed)));
+  } else {
+    CHECK_FALSE(outcome.reason.has_value());
+    CHECK(Contains(outcome.chain, FirstWord(failed)));
+    CHECK(Contains(outcome.chain, error == EIO ? "Input/output error" : "Cannot allocate memory"));
+  }
+  return true;
+}
+
+std::size_t Sweep(int error, int resets) {
+  std::size_t n = 1;
+  while (SurvivesFailureOf(n, error, resets)) ++n;
+  return n - 1;
+}
+
+std::size_t CallsOf(int resets) {
+  Board board;
+  Prepare(board, resets);
+  CHECK(board.Run().reason == StopReason::kPowerOff);
+  CHECK(board.kernel.Live() == std::vector<std::string>{});
+  CHECK(board.kernel.violations() == std::vector<std::string>{});
+  return board.kernel.calls();
+}
+
+TEST_CASE("every single call of a start may fail with EIO") {
+  const std::size_t calls = CallsOf(0);
+  CHECK(calls > 100);
+  CHECK(Sweep(EIO, 0) == calls);
+}
+
+TEST_CASE("every single call of a start may fail with ENOMEM") {
+  CHECK(Sweep(ENOMEM, 0) == CallsOf(0));
+}
+
+TEST_CASE("every single call of a second boot may fail") {
+  const std::size_t first = CallsOf(0);
+  const std::size_t both = CallsOf(1);
+  CHECK(both > first + 50);
+  std::size_t n = first - 20;  // from the end of the first boot on
+  while (SurvivesFailureOf(n, EIO, 1)) ++n;
+  CHECK(n - 1 == both);
+}
+
+}  // namespace
+}  // namespace microvm

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "tests/fakes/board.h"
+#include "tests/fakes/exceptions.h"
+#include "vmm/kvm/arm64_uapi.h"
+
+namespace microvm {
+namespace {
+
+using fakes::Board;
+using fakes::Contains;
+using fakes::kCanName;
+using fakes::Lines;
+
+// Everything is given back, in an order that leaves nothing loose.
+void CheckCleanEnd(const Board& board) {
+  CHECK(board.kernel.Live() == std::vector<std::string>{});
+  CHECK(board.kernel.violations() == std::vector<std::string>{});
+}
+
+TEST_CASE("a guest that powers off ends the machine, and leaves nothing") {
+  Board board;
+  board.AddCan();
+  board.AddTimer();
+  board.kernel.Script(0, {fakes::PowerOff()});
+  const std::size_t descriptors = fakes::OpenDescriptors();
+  const Board::Outcome outcome = board.Run();
+  CHECK(outcome.reason == StopReason::kPowerOff);
+  CHECK(outcome.chain == "");
+  CHECK(outcome.output == "");
+  CHECK(outcome.statistics.boots == 1);
+  CHECK(fakes::OpenDescriptors() == descriptors);
+  CheckCleanEnd(board);
+}
+
+TEST_CASE("a guest that crashes, or whose vCPU fails, ends with that reason") {
+  Board crash;
+  crash.kernel.Script(0, {fakes::Crash()});
+  CHECK(crash.Run().reason == StopReason::kCrash);
+  CheckCleanEnd(crash);
+  Board broken;
+  broken.kernel.Script(0, {fakes::RunFails(EFAULT)});
+  const Board::Outcome outcome = broken.Run();
+  CHECK(outcome.reason == StopReason::kVcpuError);
+  CHECK(outcome.output == "microvm: vCPU 0: KVM_RUN: Bad address\n");
+  CheckCleanEnd(broken);
+}
+
+TEST_CASE("SIGTERM, SIGINT and SIGHUP end the machine and release its devices") {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    Board board;
+    board.AddCan();
+    board.config.cpu.count = 2;
+    board.kernel.Script(1, {fakes::Meanwhile([signal] { ::kill(::getpid(), signal); })});
+    const Board::Outcome outcome = board.Run();
+    CHECK(outcome.reason == StopReason::kTerminated);
+    CHECK(outcome.statistics.boots == 1);
+    CheckCleanEnd(board);
+  }
+}
+
+TEST_CASE("a signal that comes while the guest reboots is not forgotten") {
+  Board board;
+  for (int boot = 0; boot < 3; ++boot) {
+    board.kernel.Script(0, {fakes::Meanwhile([boot] {
+                              if (boot == 1) ::kill(::getpid(), SIGTERM);
+                            }),
+                            fakes::Reset()});
+  }
+  const Board::Outcome outcome = board.Run();
+  CHECK(outcome.reason == StopReason::kTerminated);
+  CHECK(outcome.statistics.boots <= 3);
+  CheckCleanEnd(board);
+}
+
+TEST_CASE("any vCPU may end the guest, and all are stopped then") {
+  Board board;
+  board.config.cpu.count = 4;
+  board.kernel.Script(3, {fakes::PowerOff()});
+  CHECK(board.Run().reason == StopReason::kPowerOff);
+  CheckCleanEnd(board);
+}
+
+TEST_CASE("of two vCPUs that end the guest at once one is heard") {
+  for (int round = 0; round < 20; ++round) {
+    Board board;
+    board.config.cpu.count = 2;
+    board.kernel.Script(0, {fakes::PowerOff()});
+    board.kernel.Script(1, {fakes::Reset()});
+    board.kernel.Script(0, {fakes::PowerOff()});
+    board.kernel.Script(1, {fakes::Reset()});
+    board.kernel.Script(0, {fakes::PowerOff()});
+    const Board::Outcome outcome = board.Run();
+    CHECK((outcome.reason == StopReason::kPowerOff || outcome.statistics.boots > 1));
+    CheckCleanEnd(board);
+  }
+}
+
+TEST_CASE("vCPU threads get their host CPU, policy and priority before the guest runs") {
+  Board board;
+  board.config.cpu.count = 2;
+  board.config.cpu.affinity = {3, 1};
+  board.config.cpu.policy = SchedulingPolicy::kRoundRobin;
+  board.config.cpu.priority = 7;
+  board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(board.Run().reason == StopReason::kPowerOff);
+  CHECK(Contains(Lines(board.kernel.log()),
+                 "sched_setaffinity 3\nsched_setscheduler 2 7\n"
+                 "sched_setaffinity 1\nsched_setscheduler 2 7\n"));
+  CheckCleanEnd(board);
+}
+
+TEST_CASE("a host CPU that is not there is named, with where to see which are") {
+  Board board;
+  board.config.cpu.affinity = {99};
+  const Board::Outcome outcome = board.Run();
+  CHECK(outcome.chain ==
+        "cannot pin vCPU 0 to host CPU 99\n"
+        "  sched_setaffinity: Invalid argument\n"
+        "to fix it:\n"
+        "  correct cpu.affinity; the host's CPUs: cat /sys/devices/system/cpu/online\n");
+  CheckCleanEnd(board);
+}
+
+TEST_CASE("a policy that is not permitted is named, with the limit to raise") {
+  Board board;
+  board.config.cpu.policy = SchedulingPolicy::kFifo;
+  board.config.cpu.priority = 40;
+  board.kernel.host.may_schedule = false;
+  const Board::Outcome outcome = board.Run();
+  CHECK(outcome.chain ==
+        "cannot give vCPU 0 the policy \"fifo\"\n"
+        "  sched_setscheduler: Operation not permitted\n"
+        "to fix it:\n  run as root, or raise the limit: ulimit -r 40\n");
+  CheckCleanEnd(board);
+}
+
+TEST_CASE("an affinity of KVM's that is not the tree's is refused") {
+  Board board;
+  board.kernel.host.wrong_mpidr = true;
+  CHECK(board.Run().chain ==
+        "vCPU 0\n  KVM gave it the affinity 0x7f0000, the device tree says 0x0\n");
+  CheckCleanEnd(board);
+}
+
+TEST_CASE("a host without vGICv3 is refused with what it takes") {
+  Board board;
+  board.kernel.host.has_vgic_v3 = false;
+  const Board::Outcome outcome = board.Run();
+  CHECK(Contains(outcome.chain,
+                 "this host's KVM has no vGICv3\n"
+                 "  KVM_DEV_TYPE_ARM_VGIC_V3\n"
+                 "    KVM_CREATE_DEVICE: No such device\n"));
+  CHECK(Contains(outcome.chain, "the host needs a GICv3"));
+  CheckCleanEnd(board);
+}
+
+TEST_CASE("an interrupt that somebody else has names the device too") {
+  Board board;
+  board.AddCan();
+  board.kernel.host.devices[0].irqs[0].taken = true;
+  const Board::Outcome outcome = board.Run();
+  CHECK(Contains(outcome.chain, "device 'ff070000.canfd'\n  interrupt 0 is taken: "));
+  CHECK(Contains(outcome.chain, "grep -n . /proc/interrupts"));
+  CHECK(board.kernel.Live().empty());
+}
+
+TEST_CASE("no RAM is mapped for devices that do no DMA") {
+  Board board;
+  board.AddCan(DmaMode::kNone);
+  board.AddTimer();
+  board.kernel.Script(0, {fakes::PowerOff()});
+  board.Run();
+  CHECK_FALSE(Contains(Lines(board.kernel.log()), "VFIO_IOMMU_MAP_DMA"));
+}
+
+TEST_CASE("locked and huge memory are what the configuration says") {
+  Board board;
+  board.config.memory.lock = true;
+  board.config.memory.hugepage_bytes = 2U << 20;
+  board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(board.Run().reason == StopReason::kPowerOff);
+  CHECK(Contains(Lines(board.kernel.log()), "mlock\n"));
+  CHECK_FALSE(Contains(Lines(board.kernel.log()), "madvise hugepage"));
+}
+
+TEST_CASE("a PMU is finished when the vGIC is") {
+  Board board;
+  board.config.cpu.pmu = true;
+  board.config.cpu.sve = true;
+  board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(board.Run().reason == StopReason::kPowerOff);
+  CheckCleanEnd(board);
+}
+
+TEST_CASE("the first vCPU starts at the kernel with the tree's address, all exceptions masked") {
+  Board board;
+  board.kernel.Script(0, {fakes::PowerOff()});
+  board.Run();
+  const auto registers = board.kernel.registers();
+  CHECK(registers.at({0, arm64::kCoreRegisterPc}) == 0x4000'0000);
+  CHECK(registers.at({0, arm64::CoreRegisterX(0)}) == 0x4020'0000);
+  CHECK(registers.at({0, arm64::kCoreRegisterPstate}) == 0x3c5);
+}
+
+TEST_CASE("each SPI of a device has its trigger before the guest runs") {
+  Board board;
+  board.AddTimer();
+  board.kernel.Script(0, {fakes::PowerOff()});
+  board.Run();
+  // GICD_ICFGR2 is SPIs 0 to 15: SPI 1 is the edge, SPI 2 the level.
+  CHECK(board.kernel.registers().at({~0U, 0xc08}) == 2U << 2);
+}
+
+}  // namespace
+}  // namespace microvm

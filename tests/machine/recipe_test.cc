@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order in which a machine is built, run, rebooted and taken down.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "tests/fakes/board.h"
+#include "tests/fakes/exceptions.h"
+
+namespace microvm {
+namespace {
+
+using fakes::Board;
+
+// From the memory of the guest on; what comes before is the business of other tests.
+std::string LogFromRam(const Board& board) {
+  const auto log = board.kernel.log();
+  const auto ram = std::find(log.begin(), log.end(), "mmap memory");
+  return fakes::Lines({ram, log.end()});
+}
+
+constexpr const char* kMachine =
+    "mmap memory\n"
+    "munmap\n"
+    "madvise hugepage\n"
+    "mmap ff070000.canfd\n"
+    "eventfd\n"  // the trigger
+    "eventfd\n"  // the resample
+    "eventfd\n"  // the end of a vCPU
+    "eventfd\n"  // the console's
+    "VFIO_IOMMU_MAP_DMA\n";
+
+constexpr const char* kBoot =
+    "KVM_CREATE_VM 32\n"
+    "KVM_ENABLE_CAP\n"
+    "KVM_SET_USER_MEMORY_REGION 0x40000000+0x800000\n"
+    "KVM_SET_USER_MEMORY_REGION 0x14000000+0x6000\n"
+    // vCPUs before the vGIC is initialised, which none may follow.
+    "KVM_CREATE_VCPU 0\n"
+    "mmap vcpu 0\n"
+    "KVM_ARM_PREFERRED_TARGET\n"
+    "KVM_ARM_VCPU_INIT\n"
+    "KVM_GET_ONE_REG\n"
+    "KVM_CREATE_DEVICE\n"
+    "KVM_SET_DEVICE_ATTR 3/0x0\n"
+    "KVM_SET_DEVICE_ATTR 0/0x2\n"
+    "KVM_SET_DEVICE_ATTR 0/0x5\n"
+    "KVM_SET_DEVICE_ATTR 4/0x0\n"
+    "KVM_SET_DEVICE_ATTR 1/0xc08\n"
+    "pread\n"  // the kernel
+    "KVM_SET_ONE_REG\n"
+    "KVM_SET_ONE_REG\n"
+    "KVM_SET_ONE_REG\n"
+    // Interrupts when all is in place: into KVM first, the host's line last.
+    "KVM_IRQFD assign resample spi 1\n"
+    "VFIO_DEVICE_SET_IRQS 0 unmask eventfd\n"
+    "VFIO_DEVICE_SET_IRQS 0 trigger eventfd\n"
+    "VFIO_DEVICE_SET_IRQS 0 unmask\n";
+
+// Masked before anything else goes; the VM last.
+constexpr const char* kEndOfBoot =
+    "VFIO_DEVICE_SET_IRQS 0 mask\n"
+    "VFIO_DEVICE_SET_IRQS 0 trigger off\n"
+    "VFIO_DEVICE_SET_IRQS 0 unmask no eventfd\n"
+    "KVM_IRQFD deassign spi 1\n"
+    "close vgic\n"
+    "munmap\n"
+    "close vcpu 0\n"
+    "close vm\n";
+
+// The device is closed, and with that quiet, before the container that maps memory for it.
+constexpr const char* kEndOfMachine =
+    "close eventfd\n"
+    "close eventfd\n"
+    "close eventfd\n"
+    "close eventfd\n"
+    "munmap\n"
+    "close ff070000.canfd\n"
+    "close group 7\n"
+    "close container\n"
+    "munmap\n"
+    "close file Image\n"
+    "close kvm\n";
+
+TEST_CASE("a machine is built, run and taken down in the documented order") {
+  Board board;
+  board.AddCan();
+  board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(board.Run().reason == StopReason::kPowerOff);
+  CHECK(LogFromRam(board) == std::string(kMachine) + kBoot + kEndOfBoot + kEndOfMachine);
+}
+
+TEST_CASE("at a reset the device is masked, then reset, then RAM is made anew, then it is armed") {
+  Board board;
+  board.AddCan();
+  constexpr int kResets = 3;
+  for (int boot = 0; boot < kResets; ++boot) board.kernel.Script(0, {fakes::Reset()});
+  board.kernel.Script(0, {fakes::PowerOff()});
+  const Board::Outcome outcome = board.Run();
+  CHECK(outcome.reason == StopReason::kPowerOff);
+  CHECK(outcome.statistics.boots == kResets + 1);
+  // RAM that VFIO has pinned is cleared in place, without a call.
+  std::string expected = std::string(kMachine) + kBoot + kEndOfBoot;
+  for (int boot = 0; boot < kResets; ++boot) {
+    expected += std::string("VFIO_DEVICE_RESET\n") + kBoot + kEndOfBoot;
+  }
+  CHECK(LogFromRam(board) == expected + kEndOfMachine);
+  CHECK(board.kernel.violations() == std::vector<std::string>{});
+}
+
+TEST_CASE("RAM that no device can write to is dropped at a reset") {
+  Board board;
+  board.kernel.Script(0, {fakes::Reset()});
+  board.kernel.Script(0, {fakes::PowerOff()});
+  board.Run();
+  const auto log = board.kernel.log();
+  const auto dropped = std::find(log.begin(), log.end(), "madvise dontneed");
+  const auto closed = std::find(log.begin(), log.end(), "close vm");
+  REQUIRE(dropped != log.end());
+  CHECK(closed < dropped);
+}
+
+TEST_CASE("a level that stays high over a reset interrupts the next boot too") {
+  Board board;
+  board.AddCan();
+  unsigned before = 0;
+  board.kernel.Script(0, {fakes::Meanwhile([&] {
+                            board.kernel.RaiseInterrupt(fakes::kCanName, 0);
+                            ++before;
+                          }),
+                          fakes::Reset()});
+  board.kernel.host.devices[0].can_reset = false;
+  board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(board.Run().reason == StopReason::kPowerOff);
+  CHECK(before == 1);
+  CHECK(board.kernel.violations() == std::vector<std::string>{});
+}
+
+TEST_CASE("a device that cannot be reset is masked over a reboot all the same") {
+  Board board;
+  board.AddTimer();
+  board.kernel.Script(0, {fakes::Reset()});
+  board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(board.Run().statistics.boots == 2);
+  CHECK_FALSE(fakes::Contains(fakes::Lines(board.kernel.log()), "VFIO_DEVICE_RESET"));
+  CHECK(board.kernel.violations() == std::vector<std::string>{});
+}
+
+}  // namespace
+}  // namespace microvm

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/plan/device_node.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+
+#include "tests/fakes/exceptions.h"
+#include "tests/fakes/host_tree.h"
+#include "tests/plan/plan_input.h"
+#include "vmm/fdt/fdt_writer.h"
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+using fakes::ChainOf;
+using fakes::Contains;
+
+// A device with `facts` planned by the rules alone.
+PlannedDevice Made(const DeviceFacts& facts, PlannedDevice device = {}) {
+  auto phandle = static_cast<std::uint32_t>(Phandle::kFirstFree);
+  MakeDeviceNode(facts, device, phandle);
+  return device;
+}
+
+std::string PropertyNames(const PlannedNode& node) {
+  std::string names;
+  for (const PlannedProperty& property : node.properties) names += property.name + " ";
+  return names;
+}
+
+const PlannedProperty* Find(const PlannedNode& node, std::string_view name) {
+  const auto found =
+      std::find_if(node.properties.begin(), node.properties.end(),
+                   [&](const PlannedProperty& property) { return property.name == name; });
+  return found == node.properties.end() ? nullptr : &*found;
+}
+
+std::vector<std::uint32_t> Cells(const PlannedNode& node, std::string_view name) {
+  const PlannedProperty* property = Find(node, name);
+  if (property == nullptr) return {};
+  return DtProperty{name, property->value}.Cells().value();
+}
+
+// A node called "device" with what `body` writes.
+template <typename Body>
+DeviceFacts FactsOfNode(Body&& body) {
+  FdtWriter fdt;
+  fdt.Node("", [&] { fdt.Node("device", [&] { body(fdt); }); });
+  return fakes::FactsOf(std::make_shared<const DeviceTree>(fdt.Finish()), "/device");
+}
+
+TEST_CASE("what only the host acts on is left out, each with its reason") {
+  const PlannedDevice device = Made(fakes::FactsOf(fakes::SharedTree("corners"), "/host-only"));
+  CHECK(PropertyNames(device.node) == "kept ");
+  std::vector<std::string> left_out = device.left_out;
+  std::sort(left_out.begin(), left_out.end());
+  CHECK(fakes::Lines(left_out) ==
+        "/host-only: assigned-clock-parents: the host has set the rates\n"
+        "/host-only: assigned-clock-rates: the host has set the rates\n"
+        "/host-only: assigned-clocks: the host has set the rates\n"
+        "/host-only: clock-ranges: the guest's clocks are fixed\n"
+        "/host-only: interconnect-names: the host keeps the bandwidth\n"
+        "/host-only: interconnects: the host keeps the bandwidth\n"
+        "/host-only: iommu-map: the host's IOMMU is set up by VFIO\n"
+        "/host-only: iommus: the host's IOMMU is set up by VFIO\n"
+        "/host-only: msi-parent: platform devices interrupt the guest by SPI\n"
+        "/host-only: operating-points-v2: the host scales clocks and voltage\n"
+        "/host-only: pinctrl-0: the host has set the pins\n"
+        "/host-only: pinctrl-1: the host has set the pins\n"
+        "/host-only: pinctrl-names: the host has set the pins\n"
+        "/host-only: power-domain-names: VFIO keeps the device powered\n"
+        "/host-only: power-domains: VFIO keeps the device powered\n");
+}
+
+TEST_CASE("identity and status of the host's node do not cross, and that is not worth a word") {
+  DeviceFacts facts = FactsOfNode([](FdtWriter& fdt) {
+    fdt.Cells("phandle", {7});
+    fdt.Cells("linux,phandle", {7});
+    fdt.String("name", "device");
+    fdt.String("status", "disabled");
+    fdt.Cells("interrupt-parent", {7});
+    fdt.Cells("interrupts", {0, 1, 4});
+    fdt.Cells("interrupts-extended", {7, 0, 1, 4});
+    fdt.Cells("reg", {0, 1});
+    fdt.Cells("clocks", {7});
+    fdt.String("acme,kept", "yes");
+  });
+  const PlannedDevice device = Made(facts);
+  CHECK(PropertyNames(device.node) == "acme,kept ");
+  CHECK(device.left_out.empty());
+}
+
+TEST_CASE("a property that refers to what the guest does not have is an error with the remedy") {
+  CHECK(ChainOf([] { Made(fakes::FactsOf(fakes::SharedTree("board"), "/axi/uart@ff000000")); }) ==
+        "/axi/uart@ff000000: the property 'dmas' refers to something the guest does not have\n"
+        "to fix it:\n"
+        "  if the guest's driver can do without it, add to the [[platform]] table of '0.device':\n"
+        "  drop = [\"dmas\"]\n");
+}
+
+TEST_CASE("every kind of reference is refused") {
+  const auto tree = fakes::SharedTree("corners");
+  constexpr std::array kReferences = {"dmas",
+                                      "resets",
+                                      "phys",
+                                      "phy-handle",
+                                      "phy",
+                                      "pcs-handle",
+                                      "mboxes",
+                                      "io-channels",
+                                      "nvmem-cells",
+                                      "hwlocks",
+                                      "memory-region",
+                                      "thermal-zones",
+                                      "sound-dai",
+                                      "power-supplies",
+                                      "mux-controls",
+                                      "pwms",
+                                      "leds",
+                                      "backlight",
+                                      "reset-gpios",
+                                      "cooling-device",
+                                      "enable-gpio",
+                                      "vdd-supply",
+                                      "access-controllers"};
+  for (const std::string property : kReferences) {
+    CAPTURE(property);
+    const std::string node = "/ref-" + property;
+    CHECK(Contains(ChainOf([&] { Made(fakes::FactsOf(tree, node)); }),
+                   node + ": the property '" + property + "' refers to something"));
+  }
+}
+
+TEST_CASE("an endpoint of a graph is refused") {
+  const DeviceFacts facts = FactsOfNode([](FdtWriter& fdt) {
+    fdt.Node("port", [&] { fdt.Node("endpoint", [&] { fdt.Cells("remote-endpoint", {9}); }); });
+  });
+  CHECK(Contains(ChainOf([&] { Made(facts); }),
+                 "/device/port/endpoint: the property 'remote-endpoint' refers to"));
+}
+
+TEST_CASE("a reference that the configuration drops is left out") {
+  DeviceFacts facts = fakes::FactsOf(fakes::SharedTree("corners"), "/ref-dmas");
+  facts.config.drop = {"dmas"};
+  const PlannedDevice device = Made(facts);
+  CHECK(PropertyNames(device.node).empty());
+  CHECK(device.left_out ==
+        std::vector<std::string>{"/ref-dmas: dmas: dropped by the configuration"});
+}
+
+TEST_CASE("a child may not need clocks, interrupts or pins of its own") {
+  const auto tree = fakes::SharedTree("corners");
+  for (const auto& [node, property] :
+       std::map<std::string, std::string>{{"child-clocks", "clocks"},
+                                          {"child-interrupts", "interrupts"},
+                                          {"child-interrupts-extended", "interrupts-extended"}}) {
+    CAPTURE(node);
+    CHECK(Contains(ChainOf([&] { Made(fakes::FactsOf(tree, "/" + node)); }),
+                   "/" + node + "/child: the property '" + property + "' refers to"));
+  }
+  CHECK(Contains(ChainOf([&] { Made(fakes::FactsOf(tree, "/child-gpio")); }),
+                 "/child-gpio/child/deeper: the property 'key-gpios' refers to"));
+}
+
+TEST_CASE("children cross with their own reg and status") {
+  const PlannedDevice device = Made(fakes::FactsOf(fakes::SharedTree("corners"), "/child-parent"));
+  REQUIRE(device.node.children.size() == 1);
+  const PlannedNode& child = device.node.children.front();
+  CHECK(Cells(child, "reg") == std::vector<std::uint32_t>{3});
+  CHECK(Find(child, "status") != nullptr);
+}
+
+TEST_CASE("a child's interrupt parent, which the guest does not have, does not cross") {
+  const PlannedDevice device = Made(fakes::FactsOf(fakes::SharedTree("corners"), "/child-parent"));
+  CHECK(Find(device.node.children.front(), "interrupt-parent") == nullptr);
+}
+
+TEST_CASE("reg and interrupts are what the plan decided") {
+  PlannedDevice device;
+  device.regions = {{AddressRange({0x1'2000'0000}, 0x1000), true},
+                    {AddressRange({0x1400'0000}, 0x2'0000), false}};
+  device.interrupts = {{Spi{5}, Trigger::kLevel}, {Spi{6}, Trigger::kEdge}};
+  device = Made(fakes::TimerFacts(), device);
+  CHECK(Cells(device.node, "reg") ==
+        std::vector<std::uint32_t>{1, 0x2000'0000, 0, 0x1000, 0, 0x1400'0000, 0, 0x2'0000});
+  CHECK(Cells(device.node, "interrupts") == std::vector<std::uint32_t>{0, 5, 4, 0, 6, 1});
+  CHECK(Find(device.node, "reg")->origin == "plan");
+  CHECK(Find(device.node, "interrupt-names")->origin == "host");
+}
+
+TEST_CASE("a node is named after its first region's guest address, or has no address") {
+  PlannedDevice device;
+  device.regions = {{AddressRange({0x1400'0000}, 0x1000), true}};
+  CHECK(Made(fakes::TimerFacts(), device).node.name == "timer@14000000");
+  CHECK(Made(fakes::TimerFacts()).node.name == "timer");
+}
+
+TEST_CASE("each clock becomes a fixed clock with a phandle of its own") {
+  const PlannedDevice device = Made(fakes::CanFacts());
+  REQUIRE(device.clocks.size() == 2);
+  CHECK(device.clocks[0].phandle == 3);
+  CHECK(device.clocks[0].rate_hz == 25'000'000);
+  CHECK(device.clocks[1].phandle == 4);
+  CHECK(device.clocks[1].rate_hz == 33'333'000);
+  CHECK(Cells(device.node, "clocks") == std::vector<std::uint32_t>{3, 4});
+}
+
+TEST_CASE("phandles count on from device to device") {
+  std::uint32_t phandle = 3;
+  PlannedDevice first;
+  MakeDeviceNode(fakes::CanFacts(), first, phandle);
+  PlannedDevice second;
+  MakeDeviceNode(fakes::CanFacts(), second, phandle);
+  CHECK(phandle == 7);
+  CHECK(second.clocks[0].phandle == 5);
+  CHECK(second.clocks[0].name != first.clocks[0].name);
+}
+
+TEST_CASE("the configuration's rate wins over the host's, by name or by number") {
+  DeviceFacts facts = fakes::CanFacts();
+  facts.config.clocks_hz = {{"can_clk", 80'000'000}};
+  CHECK(Made(facts).clocks[0].rate_hz == 80'000'000);
+  facts.clocks[1].name.clear();
+  facts.config.clocks_hz = {{"1", 5}};
+  CHECK(Made(facts).clocks[1].rate_hz == 5);
+}
+
+TEST_CASE("a clock whose rate is not known is an error that says how to give it") {
+  DeviceFacts facts = fakes::CanFacts();
+  facts.clocks[1].rate_hz.reset();
+  CHECK(ChainOf([&] { Made(facts); }) ==
+        "/axi/canfd@ff070000: clocks: the rate of clock 's_axi_aclk' (/ref-clk) is not known\n"
+        "to fix it:\n"
+        "  mount -t debugfs none /sys/kernel/debug, or add its rate in Hz to the [[platform]] "
+        "table of 'ff070000.canfd':\n"
+        "  clocks = { s_axi_aclk = 100000000 }\n");
+}
+
+TEST_CASE("a rate beyond 32 bits is an error, the last one below is not") {
+  DeviceFacts facts = fakes::CanFacts();
+  facts.clocks[0].rate_hz = UINT32_MAX;
+  CHECK(Made(facts).clocks[0].rate_hz == UINT32_MAX);
+  facts.clocks[0].rate_hz = std::uint64_t{UINT32_MAX} + 1;
+  CHECK(ChainOf([&] { Made(facts); }) ==
+        "/axi/canfd@ff070000: clocks: 4294967296 Hz is more than a fixed-clock node can say\n");
+}
+
+TEST_CASE("dropped clocks need no rate and leave no node") {
+  DeviceFacts facts = fakes::CanFacts();
+  facts.clocks[0].rate_hz.reset();
+  facts.config.drop = {"clocks"};
+  const PlannedDevice device = Made(facts);
+  CHECK(device.clocks.empty());
+  CHECK(Find(device.node, "clocks") == nullptr);
+}
+
+TEST_CASE("a node that the host's tree does not have is an error") {
+  CHECK(ChainOf([] { Made(fakes::FactsOf(fakes::SharedTree("board"), "/axi/none")); }) ==
+        "the host's device tree has no node /axi/none\n");
+}
+
+}  // namespace
+}  // namespace microvm

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include "tests/fakes/exceptions.h"
+#include "tests/fakes/host_tree.h"
+#include "tests/plan/plan_input.h"
+#include "vmm/config/vm_config.h"
+
+namespace microvm {
+namespace {
+
+using fakes::Contains;
+
+TEST_CASE("--print-plan shows every decision of a guest with devices") {
+  fakes::PlanInput input;
+  input.boot.initrd_bytes = 0x12345;
+  input.config.boot.initrd = "/guest/initrd";
+  input.config.cpu.count = 2;
+  input.config.cpu.policy = SchedulingPolicy::kFifo;
+  input.devices = {fakes::CanFacts(), fakes::TimerFacts()};
+  input.devices[1].config.interrupts = InterruptPath::kUserspace;
+  CHECK(FormatPlan(input.Make()) == fakes::DataFile("plan.txt"));
+}
+
+TEST_CASE("--print-plan is TOML with the decisions in comments") {
+  fakes::PlanInput input;
+  input.config.boot.cmdline = "quote=\" backslash=\\";
+  const VmConfig again = ParseVmConfig(FormatPlan(input.Make()), "plan.toml");
+  CHECK(again.name == "sample");
+  CHECK(again.memory.size_bytes == input.config.memory.size_bytes);
+  CHECK(again.boot.cmdline == input.config.boot.cmdline);
+  CHECK(again.boot.kernel == input.config.boot.kernel);
+}
+
+TEST_CASE("the plan of a guest without console shows none") {
+  fakes::PlanInput input;
+  input.config.console.enabled = false;
+  CHECK_FALSE(Contains(FormatPlan(input.Make()), "PL011"));
+}
+
+TEST_CASE("values print as strings, cells or bytes, whichever they look like") {
+  fakes::PlanInput input;
+  input.devices = {fakes::CanFacts()};
+  const std::string plan = FormatPlan(input.Make());
+  CHECK(Contains(plan, "xlnx,label = \"vehicle bus\";"));
+  CHECK(Contains(plan, "rx-fifo-depth = <0x40>;"));
+  CHECK(Contains(plan, "mac-address = [0 a 35 0 0 1];"));
+  CHECK(Contains(plan, "clock-names = \"can_clk\", \"s_axi_aclk\";"));
+}
+
+}  // namespace
+}  // namespace microvm

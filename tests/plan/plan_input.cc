@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/plan/plan_input.h"
+
+#include "arch/arm64/layout.h"
+#include "tests/fakes/host_tree.h"
+#include "vmm/passthrough/host_clocks.h"
+
+namespace microvm::fakes {
+
+PlanInput::PlanInput()
+    : boot{.kernel_file_bytes = 0x100'0000,
+           .kernel_compressed = false,
+           .text_offset = 0,
+           .kernel_memory_bytes = 0x110'0000,
+           .initrd_bytes = 0},
+      limits{.ipa_bits = 40, .max_vcpus = 8, .pmu = true, .sve = true, .pauth = true},
+      layout(Arm64Layout()) {
+  config.name = "sample";
+  config.memory.size_bytes = 128U << 20;
+  config.boot.kernel = "/guest/Image";
+  config.boot.cmdline = "console=ttyAMA0";
+}
+
+std::shared_ptr<const DeviceTree> SharedTree(const std::string& name) {
+  return std::make_shared<const DeviceTree>(TreeBlob(name));
+}
+
+DeviceFacts FactsOf(const std::shared_ptr<const DeviceTree>& tree, const std::string& node) {
+  DeviceFacts facts;
+  facts.config.host = "0.device";
+  facts.config.dma = DmaMode::kNone;
+  facts.tree = tree;
+  facts.node_path = node;
+  return facts;
+}
+
+DeviceFacts CanFacts() {
+  const auto tree = SharedTree("board");
+  DeviceFacts facts = FactsOf(tree, "/axi/canfd@ff070000");
+  facts.config.host = "ff070000.canfd";
+  facts.regions = {{0x6000, true}};
+  facts.interrupts = {{true}};
+  facts.clocks = ReadClocks(*tree, *tree->Find(facts.node_path), "/nonexistent");
+  return facts;
+}
+
+DeviceFacts TimerFacts() {
+  DeviceFacts facts = FactsOf(SharedTree("board"), "/axi/timer@ff120000");
+  facts.config.host = "ff120000.timer";
+  facts.config.dma = DmaMode::kIommu;
+  facts.regions = {{0x100, false}, {0x1000, true}};
+  facts.interrupts = {{false}, {true}};
+  return facts;
+}
+
+}  // namespace microvm::fakes

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "vmm/plan/vm_plan.h"
+
+namespace microvm::fakes {
+
+// What MakePlan takes, filled with a plain guest; tests change what they are about.
+struct PlanInput {
+  VmConfig config;
+  std::vector<DeviceFacts> devices;
+  BootFacts boot;
+  HostLimits limits;
+  PlatformLayout layout;
+
+  PlanInput();
+  [[nodiscard]] VmPlan Make() const { return MakePlan(config, devices, boot, limits, layout); }
+};
+
+// A tree of tests/data.
+std::shared_ptr<const DeviceTree> SharedTree(const std::string& name);
+
+// Facts of a node of a tree: no regions, interrupts or clocks.
+DeviceFacts FactsOf(const std::shared_ptr<const DeviceTree>& tree, const std::string& node);
+
+// The CAN controller of board.dts as VFIO shows it: one mapped region, one level interrupt.
+DeviceFacts CanFacts();
+// Its timer: a trapped region and a mapped one, an edge and a level.
+DeviceFacts TimerFacts();
+
+}  // namespace microvm::fakes

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/plan/vm_plan.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/fakes/exceptions.h"
+#include "tests/plan/plan_input.h"
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+using fakes::ChainOf;
+using fakes::Contains;
+using fakes::PlanInput;
+
+constexpr std::uint64_t kMegabyte = 1U << 20;
+constexpr std::uint64_t kRam = 0x4000'0000;
+
+std::string Complaint(const PlanInput& input) {
+  return ChainOf([&] { return input.Make(); });
+}
+
+TEST_CASE("a guest without devices has RAM, a GIC, a console and nothing else") {
+  const VmPlan plan = PlanInput().Make();
+  CHECK(plan.ram == AddressRange({kRam}, 128 * kMegabyte));
+  CHECK(plan.ipa_bits == 32);
+  CHECK(plan.mpidrs == std::vector<std::uint64_t>{0});
+  CHECK(plan.gic_distributor == AddressRange({0x800'0000}, 0x1'0000));
+  CHECK(plan.gic_redistributors == AddressRange({0x1000'0000}, 0x2'0000));
+  CHECK(plan.spi_count == 32);
+  CHECK(plan.console == AddressRange({0x900'0000}, 0x1000));
+  CHECK(plan.console_spi == Spi{0});
+  CHECK(plan.devices.empty());
+}
+
+TEST_CASE("each device gets its own addresses, SPIs and triggers, in their order") {
+  PlanInput input;
+  input.devices = {fakes::CanFacts(), fakes::TimerFacts()};
+  const VmPlan plan = input.Make();
+  REQUIRE(plan.devices.size() == 2);
+  const PlannedDevice& can = plan.devices[0];
+  CHECK(can.host == "ff070000.canfd");
+  CHECK(can.dma == DmaMode::kNone);
+  CHECK(can.regions[0].guest == AddressRange({0x1400'0000}, 0x6000));
+  CHECK(can.regions[0].mapped);
+  CHECK(can.interrupts[0].spi == Spi{1});
+  CHECK(can.interrupts[0].trigger == Trigger::kLevel);
+  const PlannedDevice& timer = plan.devices[1];
+  CHECK(timer.dma == DmaMode::kIommu);
+  CHECK(timer.regions[0].guest == AddressRange({0x1401'0000}, 0x100));
+  CHECK_FALSE(timer.regions[0].mapped);
+  CHECK(timer.regions[1].guest == AddressRange({0x1402'0000}, 0x1000));
+  CHECK(timer.interrupts[0].trigger == Trigger::kEdge);
+  CHECK(timer.interrupts[1].spi == Spi{3});
+}
+
+TEST_CASE("no two regions share a page of the largest kind, and large ones start at a block") {
+  PlanInput input;
+  DeviceFacts facts = fakes::TimerFacts();
+  facts.regions = {{0x100, false}, {0x40'0000, true}, {0x1000, true}, {0x20'0000, true}};
+  input.devices = {facts};
+  const VmPlan plan = input.Make();
+  const auto& regions = plan.devices[0].regions;
+  CHECK(regions[0].guest.start().value == 0x1400'0000);
+  CHECK(regions[1].guest.start().value == 0x1420'0000);
+  CHECK(regions[2].guest.start().value == 0x1401'0000);
+  CHECK(regions[3].guest.start().value == 0x1460'0000);
+}
+
+TEST_CASE("a region too large for the window below RAM goes above it, and the guest grows") {
+  PlanInput input;
+  DeviceFacts facts = fakes::CanFacts();
+  facts.regions = {{std::uint64_t{4} << 30, true}};
+  input.devices = {facts};
+  const VmPlan plan = input.Make();
+  CHECK(plan.devices[0].regions[0].guest.start().value == kRam + 128 * kMegabyte);
+  CHECK(plan.ipa_bits == 33);
+}
+
+TEST_CASE("the address space of a guest is as small as holds it, and never below 32 bits") {
+  PlanInput input;
+  input.config.memory.size_bytes = std::uint64_t{3} << 30;
+  CHECK(input.Make().ipa_bits == 32);
+  input.config.memory.size_bytes += 2 * kMegabyte;
+  CHECK(input.Make().ipa_bits == 33);
+}
+
+TEST_CASE("memory beyond the host's address bits is refused, the last size within is not") {
+  PlanInput input;
+  input.limits.ipa_bits = 36;
+  input.config.memory.size_bytes = (std::uint64_t{1} << 36) - kRam;
+  CHECK(input.Make().ipa_bits == 36);
+  input.config.memory.size_bytes += 2 * kMegabyte;
+  CHECK(Complaint(input) ==
+        "memory.size: this host gives a guest 36 address bits, which leave 64512 MiB for RAM\n"
+        "to fix it:\n  make memory.size smaller\n");
+}
+
+TEST_CASE("memory that would wrap the address space is refused by the key's name") {
+  PlanInput input;
+  input.config.memory.size_bytes = UINT64_MAX - (2 * kMegabyte - 1);
+  CHECK(Contains(Complaint(input), "memory.size: "));
+}
+
+TEST_CASE("a region that no window holds is refused by the device's name") {
+  PlanInput input;
+  input.limits.ipa_bits = 32;
+  input.config.memory.size_bytes = std::uint64_t{3} << 30;
+  DeviceFacts facts = fakes::CanFacts();
+  facts.regions = {{std::uint64_t{1} << 30, true}};
+  input.devices = {facts};
+  CHECK(Complaint(input) ==
+        "no room in the guest's address space for ff070000.canfd region 0 (0x40000000 bytes)\n");
+}
+
+TEST_CASE("more vCPUs than the host has are refused") {
+  PlanInput input;
+  input.config.cpu.count = 8;
+  CHECK(Complaint(input).empty());
+  input.config.cpu.count = 9;
+  CHECK(Complaint(input) == "cpu.count: 9 vCPUs, but this host's KVM has 8 at most\n");
+}
+
+TEST_CASE("CPU features that the host lacks are refused, all of them") {
+  PlanInput input;
+  input.config.cpu.pmu = input.config.cpu.sve = input.config.cpu.pauth = true;
+  CHECK(Complaint(input).empty());
+  input.limits.pmu = input.limits.sve = input.limits.pauth = false;
+  CHECK(Complaint(input) ==
+        "cpu.features: this host cannot give a guest: pmu sve pauth\n"
+        "to fix it:\n  remove it from cpu.features\n");
+}
+
+TEST_CASE("all conflicts are reported at once, with their remedies") {
+  PlanInput input;
+  input.config.cpu.count = 9;
+  input.boot.initrd_bytes = 127 * kMegabyte;
+  input.devices = {fakes::FactsOf(fakes::SharedTree("corners"), "/ref-dmas"),
+                   fakes::FactsOf(fakes::SharedTree("corners"), "/ref-phys")};
+  const std::string complaint = Complaint(input);
+  CHECK(Contains(complaint, "cpu.count: 9 vCPUs"));
+  CHECK(Contains(complaint, "the boot files do not fit"));
+  CHECK(Contains(complaint, "/ref-dmas: the property 'dmas'"));
+  CHECK(Contains(complaint, "/ref-phys: the property 'phys'"));
+  CHECK(Contains(complaint, "make memory.size larger"));
+  CHECK(Contains(complaint, "drop = [\"dmas\"]"));
+  CHECK(Contains(complaint, "drop = [\"phys\"]"));
+}
+
+// A device with `count` interrupts.
+DeviceFacts WithInterrupts(std::size_t count) {
+  DeviceFacts facts = fakes::TimerFacts();
+  facts.interrupts.assign(count, {true});
+  return facts;
+}
+
+TEST_CASE("the vGIC has as many SPIs as are needed, in steps of 32") {
+  PlanInput input;
+  input.devices = {WithInterrupts(31)};
+  CHECK(input.Make().spi_count == 32);
+  input.devices = {WithInterrupts(32)};
+  CHECK(input.Make().spi_count == 64);
+}
+
+TEST_CASE("more interrupts than KVM's GICv3 takes are refused") {
+  PlanInput input;
+  // KVM takes at most 1,023 interrupts in multiples of 32, of which 32 are no SPIs.
+  input.devices = {WithInterrupts(959)};
+  CHECK(input.Make().spi_count == 960);
+  input.devices = {WithInterrupts(960)};
+  CHECK(Contains(Complaint(input), "the devices have 961 interrupts, a GICv3 has 960 SPIs"));
+}
+
+TEST_CASE("MPIDRs count to sixteen in a cluster, then go on with the next") {
+  CHECK(PredictMpidr(0) == 0);
+  CHECK(PredictMpidr(15) == 15);
+  CHECK(PredictMpidr(16) == 0x100);
+  CHECK(PredictMpidr(511) == 0x1f0f);
+  CHECK(PredictMpidr(4096) == 0x10000);
+  PlanInput input;
+  input.config.cpu.count = 3;
+  CHECK(input.Make().mpidrs == std::vector<std::uint64_t>{0, 1, 2});
+  CHECK(input.Make().gic_redistributors.size_bytes() == 3 * 0x2'0000);
+}
+
+}  // namespace
+}  // namespace microvm

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/vfio/device.h"
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+
+#include "tests/fakes/exceptions.h"
+#include "tests/vfio/opened_device.h"
+
+namespace microvm {
+namespace {
+
+using fakes::Board;
+using fakes::ChainOf;
+using fakes::Contains;
+using fakes::OpenedDevice;
+
+TEST_CASE("a device's regions and interrupts are what VFIO tells") {
+  Board board;
+  board.AddTimer();
+  const OpenedDevice opened(board, fakes::kTimerName);
+  const VfioDevice& device = *opened.device;
+  REQUIRE(device.regions().size() == 2);
+  CHECK(device.regions()[0].size_bytes == 0x100);
+  CHECK_FALSE(device.regions()[0].mappable);
+  CHECK(device.regions()[0].readable);
+  CHECK(device.regions()[0].writable);
+  CHECK(device.regions()[1].offset == 1ULL << 40);
+  CHECK(device.regions()[1].mappable);
+  REQUIRE(device.interrupts().size() == 2);
+  CHECK_FALSE(device.interrupts()[0].automasked);
+  CHECK(device.interrupts()[1].automasked);
+  CHECK_FALSE(device.can_reset());
+}
+
+TEST_CASE("a failure names the region or interrupt it is about") {
+  for (const auto& [call, text] : std::vector<std::pair<std::string, std::string>>{
+           {"VFIO_DEVICE_GET_INFO", "VFIO_DEVICE_GET_INFO: Input/output error\n"},
+           {"VFIO_DEVICE_GET_REGION_INFO",
+            "region 0\n  VFIO_DEVICE_GET_REGION_INFO: Input/output error\n"},
+           {"VFIO_DEVICE_GET_IRQ_INFO",
+            "interrupt 0\n  VFIO_DEVICE_GET_IRQ_INFO: Input/output error\n"}}) {
+    Board board;
+    board.AddCan();
+    board.kernel.FailMatching(call, EIO);
+    CHECK(ChainOf([&] { OpenedDevice opened(board); }) == text);
+    CHECK(board.kernel.Live().empty());
+  }
+}
+
+TEST_CASE("a region without a size is refused") {
+  Board board;
+  board.AddCan();
+  board.kernel.host.devices[0].regions[0].size_bytes = 0;
+  CHECK(ChainOf([&] { OpenedDevice opened(board); }) ==
+        "region 0\n  VFIO reports a size of zero\n");
+}
+
+TEST_CASE("a region is mapped for reading and writing, at its own memory") {
+  Board board;
+  board.AddTimer();
+  OpenedDevice opened(board, fakes::kTimerName);
+  const MemoryMapping mapping = opened.device->MapRegion(1);
+  CHECK(mapping.bytes().size() == 0x1000);
+  mapping.bytes()[5] = std::byte{7};
+  const MemoryMapping again = opened.device->MapRegion(1);
+  CHECK(again.bytes()[5] == std::byte{7});
+  CHECK(ChainOf([&] { return opened.device->MapRegion(0); }) ==
+        "region 0\n  mmap: Invalid argument\n");
+}
+
+TEST_CASE("a device is reset by its ioctl") {
+  Board board;
+  board.AddCan();
+  OpenedDevice opened(board);
+  CHECK(opened.device->can_reset());
+  opened.device->Reset();
+  CHECK(board.kernel.log() == std::vector<std::string>{"VFIO_DEVICE_RESET"});
+}
+
+TEST_CASE("each step of an interrupt is the request that VFIO expects") {
+  Board board;
+  board.AddCan();
+  OpenedDevice opened(board);
+  const Fd eventfd = MakeEventFd(board.kernel);
+  board.kernel.ClearLog();
+  opened.device->SetTrigger(0, eventfd);
+  opened.device->SetUnmaskEvent(0, eventfd);
+  opened.device->Mask(0);
+  opened.device->Unmask(0);
+  opened.device->ClearUnmaskEvent(0);
+  opened.device->ClearTrigger(0);
+  CHECK(fakes::Lines(board.kernel.log()) ==
+        "VFIO_DEVICE_SET_IRQS 0 trigger eventfd\n"
+        "VFIO_DEVICE_SET_IRQS 0 unmask eventfd\n"
+        "VFIO_DEVICE_SET_IRQS 0 mask\n"
+        "VFIO_DEVICE_SET_IRQS 0 unmask\n"
+        "VFIO_DEVICE_SET_IRQS 0 unmask no eventfd\n"
+        "VFIO_DEVICE_SET_IRQS 0 trigger off\n");
+}
+
+TEST_CASE("an interrupt that somebody else has says who may know") {
+  Board board;
+  board.AddCan();
+  board.kernel.host.devices[0].irqs[0].taken = true;
+  OpenedDevice opened(board);
+  const Fd eventfd = MakeEventFd(board.kernel);
+  const std::string complaint = ChainOf([&] { opened.device->SetTrigger(0, eventfd); });
+  CHECK(Contains(complaint, "interrupt 0 is taken: a driver of the host, or another interrupt"));
+  CHECK(Contains(complaint, "  VFIO_DEVICE_SET_IRQS (trigger): Device or resource busy\n"));
+  CHECK(Contains(complaint, "grep -n . /proc/interrupts"));
+}
+
+TEST_CASE("a failing step is named by its action") {
+  Board board;
+  board.AddTimer();
+  OpenedDevice opened(board, fakes::kTimerName);
+  CHECK(ChainOf([&] { opened.device->Mask(0); }) ==
+        "interrupt 0\n  VFIO_DEVICE_SET_IRQS (mask): Invalid argument\n");
+  CHECK(ChainOf([&] { opened.device->Unmask(0); }) ==
+        "interrupt 0\n  VFIO_DEVICE_SET_IRQS (unmask): Invalid argument\n");
+  CHECK(ChainOf([&] { opened.device->Unmask(9); }) ==
+        "interrupt 9\n  VFIO_DEVICE_SET_IRQS (unmask): Invalid argument\n");
+}
+
+}  // namespace
+}  // namespace microvm

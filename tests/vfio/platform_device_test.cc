@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/vfio/platform_device.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "tests/fakes/exceptions.h"
+#include "tests/vfio/opened_device.h"
+
+namespace microvm {
+namespace {
+
+using fakes::Board;
+using fakes::ChainOf;
+using fakes::Contains;
+using fakes::kCanName;
+using fakes::kTimerName;
+using fakes::OpenedDevice;
+
+PlannedDevice CanPlan() {
+  PlannedDevice plan{};
+  plan.host = kCanName;
+  plan.regions = {{AddressRange({0x1400'0000}, 0x6000), true}};
+  plan.interrupts = {{Spi{1}, Trigger::kLevel}};
+  return plan;
+}
+
+PlannedDevice TimerPlan() {
+  PlannedDevice plan{};
+  plan.host = kTimerName;
+  plan.regions = {{AddressRange({0x1400'0000}, 0x100), false},
+                  {AddressRange({0x1401'0000}, 0x1000), true}};
+  plan.interrupts = {{Spi{1}, Trigger::kEdge}, {Spi{2}, Trigger::kLevel}};
+  return plan;
+}
+
+// How often an eventfd was signalled since it was last read.
+std::uint64_t Signals(const Fd& eventfd) {
+  std::uint64_t count = 0;
+  return ::read(eventfd.get(), &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+TEST_CASE("a level interrupt is connected end first, and taken down masked first") {
+  Board board;
+  board.AddCan();
+  OpenedDevice opened(board);
+  const Fd trigger = MakeEventFd(board.kernel);
+  const Fd resample = MakeEventFd(board.kernel);
+  board.kernel.ClearLog();
+  {
+    const ArmedInterrupt armed(*opened.device, 0, {Spi{1}, Trigger::kLevel}, opened.vm, trigger,
+                               trigger, resample);
+  }
+  CHECK(fakes::Lines(board.kernel.log()) ==
+        "KVM_IRQFD assign resample spi 1\n"
+        "VFIO_DEVICE_SET_IRQS 0 unmask eventfd\n"
+        "VFIO_DEVICE_SET_IRQS 0 trigger eventfd\n"
+        "VFIO_DEVICE_SET_IRQS 0 unmask\n"
+        "VFIO_DEVICE_SET_IRQS 0 mask\n"
+        "VFIO_DEVICE_SET_IRQS 0 trigger off\n"
+        "VFIO_DEVICE_SET_IRQS 0 unmask no eventfd\n"
+        "KVM_IRQFD deassign spi 1\n");
+  CHECK(board.kernel.violations().empty());
+}
+
+TEST_CASE("an edge interrupt is a trigger and nothing else") {
+  Board board;
+  board.AddTimer();
+  OpenedDevice opened(board, kTimerName);
+  const Fd trigger = MakeEventFd(board.kernel);
+  board.kernel.ClearLog();
+  {
+    const ArmedInterrupt armed(*opened.device, 0, {Spi{3}, Trigger::kEdge}, opened.vm, trigger,
+                               trigger, Fd());
+    board.kernel.RaiseInterrupt(kTimerName, 0);
+  }
+  CHECK(Signals(trigger) == 1);
+  CHECK(fakes::Lines(board.kernel.log()) ==
+        "KVM_IRQFD assign spi 3\n"
+        "VFIO_DEVICE_SET_IRQS 0 trigger eventfd\n"
+        "VFIO_DEVICE_SET_IRQS 0 trigger off\n"
+        "KVM_IRQFD deassign spi 3\n");
+}
+
+TEST_CASE("a level that is high when it is armed, or armed again, is not lost") {
+  Board board;
+  board.AddCan();
+  OpenedDevice opened(board);
+  const Fd trigger = MakeEventFd(board.kernel);
+  const Fd resample = MakeEventFd(board.kernel);
+  board.kernel.RaiseInterrupt(kCanName, 0);
+  for (int boot = 0; boot < 3; ++boot) {
+    const ArmedInterrupt armed(*opened.device, 0, {Spi{1}, Trigger::kLevel}, opened.vm, trigger,
+                               trigger, resample);
+    CHECK(Signals(trigger) >= 1);  // a level is one however often it is signalled
+  }
+}
+
+TEST_CASE("an interrupt that cannot be armed is disarmed as far as it came") {
+  for (const char* call :
+       {"VFIO_DEVICE_SET_IRQS 0 unmask eventfd", "VFIO_DEVICE_SET_IRQS 0 trigger eventfd",
+        "VFIO_DEVICE_SET_IRQS 0 unmask", "KVM_IRQFD assign"}) {
+    CAPTURE(call);
+    Board board;
+    board.AddCan();
+    OpenedDevice opened(board);
+    {
+      const Fd trigger = MakeEventFd(board.kernel);
+      const Fd resample = MakeEventFd(board.kernel);
+      board.kernel.FailMatching(call, EIO);
+      CHECK(Contains(ChainOf([&] {
+                       ArmedInterrupt(*opened.device, 0, {Spi{1}, Trigger::kLevel}, opened.vm,
+                                      trigger, trigger, resample);
+                     }),
+                     "Input/output error"));
+    }
+    const std::string last = board.kernel.violations().empty() ? "" : "released too late";
+    CHECK((last.empty() || std::string(call) == "VFIO_DEVICE_SET_IRQS 0 unmask"));
+  }
+}
+
+TEST_CASE("an interrupt that cannot be masked is taken from its eventfds all the same") {
+  Board board;
+  board.AddCan();
+  OpenedDevice opened(board);
+  const fakes::CapturedStream errors(STDERR_FILENO);
+  {
+    const Fd trigger = MakeEventFd(board.kernel);
+    const Fd resample = MakeEventFd(board.kernel);
+    {
+      const ArmedInterrupt armed(*opened.device, 0, {Spi{1}, Trigger::kLevel}, opened.vm, trigger,
+                                 trigger, resample);
+      board.kernel.FailMatching("VFIO_DEVICE_SET_IRQS 0 mask", EIO);
+    }
+  }
+  CHECK(board.kernel.violations().empty());
+  CHECK(Contains(errors.text(), "VFIO_DEVICE_SET_IRQS (mask): Input/output error"));
+}
+
+TEST_CASE("a device maps what is mapped, traps the rest, and makes an eventfd for each wire") {
+  Board board;
+  board.AddTimer();
+  OpenedDevice opened(board, kTimerName);
+  const VfioPlatformDevice device(std::move(opened.device), TimerPlan());
+  CHECK(fakes::Lines(board.kernel.log()) == "mmap ff120000.timer\neventfd\neventfd\neventfd\n");
+  CHECK(device.name() == kTimerName);
+  CHECK(device.mapped_bytes() == 0x1000);
+}
+
+TEST_CASE("mapped regions become memory slots, trapped ones devices of the bus") {
+  Board board;
+  board.AddTimer();
+  OpenedDevice opened(board, kTimerName);
+  VfioPlatformDevice device(std::move(opened.device), TimerPlan());
+  MmioBus bus;
+  Vm vm(opened.kvm, 40);
+  board.kernel.ClearLog();
+  device.AddRegions(vm, bus);
+  CHECK(board.kernel.log() ==
+        std::vector<std::string>{"KVM_SET_USER_MEMORY_REGION 0x14010000+0x1000"});
+  std::array<std::byte, 4> data{std::byte{0x78}, std::byte{0x56}};
+  bus.Write({0x1400'0010}, data);
+  data = {};
+  bus.Read({0x1400'0010}, data);
+  CHECK(LoadRegister(data) == 0x5678);
+  CHECK(device.trapped_reads() == 1);
+  CHECK(device.trapped_writes() == 1);
+  CHECK(bus.refused() == 0);
+}
+
+TEST_CASE("an access that the host's device does not take is refused, not passed on half") {
+  Board board;
+  board.AddTimer();
+  OpenedDevice opened(board, kTimerName);
+  VfioPlatformDevice device(std::move(opened.device), TimerPlan());
+  MmioBus bus;
+  Vm vm(opened.kvm, 40);
+  device.AddRegions(vm, bus);
+  board.kernel.FailMatching("pread", EIO);
+  board.kernel.FailMatching("pwrite", EIO);
+  std::array<std::byte, 2> data{};
+  bus.Read({0x1400'0000}, data);
+  CHECK(LoadRegister(data) == 0xffff);
+  bus.Write({0x1400'0000}, data);
+  CHECK(bus.refused() == 2);
+}
+
+TEST_CASE("a region may be read-only or write-only") {
+  for (const bool readable : {true, false}) {
+    Board board;
+    board.AddTimer();
+    board.kernel.host.devices[0].regions[0].readable = readable;
+    board.kernel.host.devices[0].regions[0].writable = !readable;
+    OpenedDevice opened(board, kTimerName);
+    VfioPlatformDevice device(std::move(opened.device), TimerPlan());
+    MmioBus bus;
+    Vm vm(opened.kvm, 40);
+    device.AddRegions(vm, bus);
+    std::array<std::byte, 4> data{};
+    bus.Read({0x1400'0000}, data);
+    bus.Write({0x1400'0000}, data);
+    CHECK(bus.refused() == 1);
+    CHECK(LoadRegister(data) == (readable ? 0 : 0xffff'ffff));
+  }
+}
+
+TEST_CASE("a device without a reset says so, one with is reset") {
+  Board board;
+  board.AddCan();
+  board.AddTimer();
+  OpenedDevice timer(board, kTimerName);
+  VfioPlatformDevice without(std::move(timer.device), TimerPlan());
+  CHECK_FALSE(without.Reset());
+  OpenedDevice can(board);
+  VfioPlatformDevice with(std::move(can.device), CanPlan());
+  CHECK(with.Reset());
+  CHECK(board.kernel.log().back() == "VFIO_DEVICE_RESET");
+}
+
+TEST_CASE("a diverted interrupt signals another eventfd than the one KVM injects for") {
+  Board board;
+  board.AddCan();
+  OpenedDevice opened(board);
+  VfioPlatformDevice device(std::move(opened.device), CanPlan());
+  const Fd diverted = MakeEventFd(board.kernel);
+  device.DivertInterrupt(0, diverted);
+  const auto armed = device.ArmInterrupts(opened.vm);
+  CHECK(armed.size() == 1);
+  board.kernel.RaiseInterrupt(kCanName, 0);
+  CHECK(Signals(diverted) == 1);
+  CHECK(Signals(device.kvm_trigger(0)) == 0);
+}
+
+}  // namespace
+}  // namespace microvm
