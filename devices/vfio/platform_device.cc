@@ -47,13 +47,17 @@ ArmedInterrupt::ArmedInterrupt(VfioDevice& device, std::uint32_t index,
 ArmedInterrupt::~ArmedInterrupt() { Disarm(); }
 
 void ArmedInterrupt::Disarm() noexcept {
-  try {
-    if (level_) device_.Mask(index_);
-    device_.ClearTrigger(index_);
-    if (level_) device_.ClearUnmaskEvent(index_);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "microvm: cannot disarm an interrupt\n%s", FormatChain(error).c_str());
-  }
+  // One step that fails must not keep the line connected: the next boot would find it taken.
+  const auto attempt = [](auto&& step) {
+    try {
+      step();
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "microvm: cannot disarm an interrupt\n%s", FormatChain(error).c_str());
+    }
+  };
+  if (level_) attempt([this] { device_.Mask(index_); });
+  attempt([this] { device_.ClearTrigger(index_); });
+  if (level_) attempt([this] { device_.ClearUnmaskEvent(index_); });
 }
 
 VfioPlatformDevice::VfioPlatformDevice(std::unique_ptr<VfioDevice> device,
