@@ -141,6 +141,34 @@ std::uint64_t FileBytesByPeHeader(const ImageHeader& header, std::span<const std
   return end;
 }
 
+// The offset that the first instructions jump to, past the header; zero if they are no branches.
+// Linux's entry lies in its initialisation code, behind text and read-only data.
+std::uint64_t EntryOffset(const ImageHeader& header) {
+  constexpr std::uint32_t kBranchMask = 0xfc000000;
+  constexpr std::uint32_t kBranch = 0x14000000;  // Arm DDI 0487, C6.2 "B": imm26 words from here
+  for (const std::uint32_t at : {0U, 4U}) {
+    const std::uint32_t code = at == 0 ? header.code0 : header.code1;
+    if ((code & kBranchMask) == kBranch) return at + std::uint64_t{code & ~kBranchMask} * 4;
+  }
+  return 0;
+}
+
+void CheckWhole(const ImageHeader& header, std::span<const std::byte> start,
+                std::uint64_t file_bytes) {
+  const std::string cut_short =
+      "cut short: the file has " + std::to_string(file_bytes) + " bytes, ";
+  const std::uint64_t whole = FileBytesByPeHeader(header, start);
+  if (whole > file_bytes) {
+    throw Error(cut_short + "its header tells of " + std::to_string(whole),
+                "copy or build the kernel again");
+  }
+  if (EntryOffset(header) >= file_bytes) {
+    throw Error(
+        cut_short + "its first instruction jumps to byte " + std::to_string(EntryOffset(header)),
+        "copy or build the kernel again");
+  }
+}
+
 BootFacts ReadKernelFacts(const Fd& fd) {
   BootFacts facts;
   facts.kernel_file_bytes = FileBytes(fd);
@@ -161,11 +189,7 @@ BootFacts ReadKernelFacts(const Fd& fd) {
     if (header.image_size == 0) throw Error("its header does not tell how much memory it needs");
     return facts;
   }
-  if (const std::uint64_t whole = FileBytesByPeHeader(header, start);
-      whole > facts.kernel_file_bytes) {
-    throw Error("cut short: the file has " + std::to_string(facts.kernel_file_bytes) +
-                " bytes, its header tells of " + std::to_string(whole));
-  }
+  CheckWhole(header, start, facts.kernel_file_bytes);
   return facts;
 }
 
