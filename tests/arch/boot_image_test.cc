@@ -242,6 +242,20 @@ TEST_CASE("an Image shorter than its PE header tells is cut short") {
                  "cut short: the file has 8192 bytes, its header tells of 8193"));
 }
 
+TEST_CASE("an Image whose first branch leads out of the file is cut short") {
+  for (const std::size_t at : {0U, 4U}) {
+    Files files;
+    Bytes image = MakeImage(8192, 0x10'0000);
+    Put(image, 0, 0xd503201f, 4);  // nop, as kernels without an EFI stub begin
+    Put(image, at, 0x14000000 | (8188 - at) / 4, 4);
+    files.SetKernel(image);
+    CHECK(files.OpenComplaint() == "");
+    Put(image, at, 0x14000000 | (8192 - at) / 4, 4);
+    files.SetKernel(image);
+    CHECK(Contains(files.OpenComplaint(), "its first instruction jumps to byte 8192"));
+  }
+}
+
 TEST_CASE("a PE header that leads out of the file's start is not believed") {
   for (const std::uint64_t pe : {4096ULL, 4090ULL, 8191ULL, 0xffffffffULL}) {
     Files files;
