@@ -217,6 +217,11 @@ TEST_CASE("a device's name cannot lead out of its folder in sysfs") {
   CHECK(problem("arm-smmu-v3.0.auto").empty());
 }
 
+TEST_CASE("an unknown way of interrupts is answered with those there are") {
+  CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\ninterrupts = \"polled\"\n") ==
+        "vm.toml:7:14: platform.interrupts: must be one of \"irqfd\", \"userspace\"");
+}
+
 TEST_CASE("one device cannot be given to a guest twice") {
   CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\n[[platform]]\nhost = \"b\"\n"
                        "[[platform]]\nhost = \"a\"\n") ==

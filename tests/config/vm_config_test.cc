@@ -99,6 +99,18 @@ TEST_CASE("every key of [[platform]] is read, in the order of the tables") {
   CHECK(config.platform[1].dma == DmaMode::kIommu);
 }
 
+TEST_CASE(
+    "a device's interrupts go straight to the guest unless they are sent through user space") {
+  const auto path = [](const std::string& line) {
+    return Parse(std::string(kSmallest) + "[[platform]]\nhost = \"a\"\n" + line)
+        .platform.front()
+        .interrupts;
+  };
+  CHECK(path("") == InterruptPath::kIrqfd);
+  CHECK(path("interrupts = \"irqfd\"\n") == InterruptPath::kIrqfd);
+  CHECK(path("interrupts = \"userspace\"\n") == InterruptPath::kUserspace);
+}
+
 TEST_CASE("top-level keys give the name and the restart policy") {
   CHECK(Parse("name = \"a.B-9_\"\nrestart = \"on-failure\"\n" + std::string(kSmallest)).name ==
         "a.B-9_");
