@@ -12,13 +12,12 @@
 machine_arch=$(dpkg --print-architecture)
 
 as_root() {
-  if ((EUID == 0)); then
-    "$@"
-  elif command -v sudo >/dev/null; then
-    sudo "$@"
-  else
-    die "root is needed for: $* (there is no sudo; run it as root, then start again)"
-  fi
+  if ((EUID == 0)); then "$@"; else sudo "$@"; fi
+}
+
+# need_root COMMAND...: says what to type when this user cannot become root.
+need_root() {
+  ((EUID == 0)) || command -v sudo >/dev/null || die "root is needed, and there is no sudo; as root: $*"
 }
 
 package_installed() {
@@ -32,6 +31,7 @@ install_packages() {
     package_installed "$name" || missing+=("$name")
   done
   ((${#missing[@]} > 0)) || return 0
+  need_root apt-get install --no-install-recommends "${missing[@]}"
   say "Installing ${missing[*]}"
   if [[ -z ${machine_lists_updated:-} ]]; then
     with_log apt-update as_root apt-get update || say "  (package lists not updated; using those there are)"
@@ -107,6 +107,7 @@ apt_environment() {
 install_backport() {
   local apt_options private_lists
   apt_environment "$machine_arch" backports
+  need_root apt-get install "$1", from "$(release_codename)-backports"
   say "Installing $1 from $(release_codename)-backports"
   with_log apt-backport as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get "${apt_options[@]}" -o Dir::Cache::archives=/var/cache/apt/archives -o APT::Sandbox::User=root \
