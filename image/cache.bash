@@ -65,12 +65,12 @@ make_entry() {
   cache_forget_old "$kind" "$entry"
 }
 
-# Keeps the newest entries of a kind; older ones go once they have been left alone for a day.
+# Keeps the newest entries of a kind; older ones go once they have been left alone for two hours.
 cache_forget_old() {
   local kind=$1 newest=$2 old
   while IFS= read -r old; do
     [[ $old == "$newest" ]] || rm -rf "$old"
-  done < <(find "$cache_root/$kind" -mindepth 1 -maxdepth 1 -type d -mmin +1440 -printf '%T@ %p\n' |
+  done < <(find "$cache_root/$kind" -mindepth 1 -maxdepth 1 -type d -mmin +120 -printf '%T@ %p\n' |
     sort -rn | tail -n +5 | cut -d' ' -f2-)
 }
 
