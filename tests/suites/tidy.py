@@ -64,8 +64,9 @@ class Tidy:
                     words = words[1:]
                 commands.setdefault(source, (folder, words))
         # Compiled by the system tests themselves.
-        commands.setdefault("tests/system/ticks.cc", (self.top, [
-            "aarch64-linux-gnu-g++", "-std=c++20", "-c", str(self.top / "tests/system/ticks.cc")]))
+        for name in self.git("tests/system/*.cc"):
+            commands.setdefault(name, (self.top, ["aarch64-linux-gnu-g++", "-std=c++20", "-c",
+                                                  str(self.top / name)]))
         return commands
 
     def arguments(self, words):

@@ -37,7 +37,7 @@ class BoardKind:
     name: str
     options: tuple = ()
     words: tuple = ()
-    arguments: tuple = ()
+    arguments: object = None  # a function that returns arguments for the emulator
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Board:
                    "--initrd", image["base"], "--initrd", self._extra.name,
                    "--append", " ".join(("quiet", *kind.words, "microvm.exec=/t/agent"))]
         if kind.arguments:
-            command += ["--", *kind.arguments]
+            command += ["--", *kind.arguments()]
         self._master, line = pty.openpty()
         self.process = subprocess.Popen(command, stdin=line, stdout=line, stderr=line,
                                         preexec_fn=die_with_parent)

@@ -11,9 +11,14 @@ import suite as suites  # noqa: E402
 from test_files import test_files  # noqa: E402
 
 MODULES = {
-    "system-versal": [],
-    "system-virt": ["virt_interrupts"],
-    "figures": [],
+    "arm64": ["executable"],
+    "system-versal": ["versal_ecu", "versal_shell", "device_commands", "bad_devices", "bad_host",
+                      "plan_output"],
+    "system-virt": ["virt_interrupts", "virt_processors", "virt_reboot", "virt_stop",
+                    "virt_hostile", "virt_console", "system_calls", "device_commands",
+                    "plan_output", "bad_command_line", "bad_configuration", "bad_boot_files",
+                    "bad_devices", "bad_host"],
+    "figures": ["figures"],
 }
 
 

@@ -38,6 +38,14 @@ def guest_initrd(image, init=GUEST_INIT):
     return archive.compressed()
 
 
+def power_off_initrd(image):
+    """A file system whose first process powers off."""
+    archive = Archive()
+    archive.console()
+    archive.file("/init", pathlib.Path(image["programs"], "power_off").read_bytes(), True)
+    return archive.compressed()
+
+
 def add_program(archive, root, name, folder):
     """A program of unpacked packages, with the libraries it needs, beside those of the image."""
     found = [path for path in sorted(pathlib.Path(root).rglob(name)) if path.is_file()]
@@ -55,8 +63,8 @@ def test_files(image):
     archive.file("/t/guest.bin", pathlib.Path(image["guest"]).read_bytes())
     archive.file("/t/Image", pathlib.Path(image["guest_kernel"]).read_bytes())
     archive.file("/t/initrd", guest_initrd(image))
-    archive.file("/t/ticks", pathlib.Path(image["ticks"]).read_bytes(), True)
-    archive.file("/etc/passwd", "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
-    archive.file("/etc/group", "root:x:0:\nnogroup:x:65534:\n")
+    archive.file("/t/power-off.initrd", power_off_initrd(image))
+    for name in ("as_nobody", "ticks"):
+        archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     add_program(archive, image["strace"], "strace", "/bin")
     return archive.compressed()

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures the project promises, measured on the deterministic board: one instruction is one tick."""
+
+import json
+import pathlib
+import re
+import statistics
+
+from board import TOP, BoardKind
+from host import PASSED, Finished, Machine, bound, configuration
+from suite import Failed, at_most, equal, test, true
+
+BOARD = BoardKind("virt", ("--icount",))
+# name: (limit, unit)
+LIMITS = {
+    "raise_to_handler p50": (3700, "ticks"),
+    "raise_to_handler p99_9": (4000, "ticks"),
+    "raise_to_eoi_to_loop p50": (6400, "ticks"),
+    "trapped_read p50": (5800, "ticks"),
+    "linux_start_to_power_off": (235_000_000, "ticks"),
+    "resident_beside_guest": (2048, "KiB"),
+    "executable": (5 << 19, "bytes"),
+}
+# How far two measurements may be apart, where it is more than 1 % of the value.
+TOLERANCE = {"linux_start_to_power_off": 30_000_000,  # three periods of the host's timer
+             "resident_beside_guest": 64}
+OTHERS = ("raise_to_handler max", "raise_to_eoi_to_loop p99_9", "gic_read p50", "hypercall p50",
+          "device_read p50")
+measured = {}
+repeated = {}
+
+
+def latency(board):
+    """{"NAME pXX": ticks} of one run of the guest."""
+    with bound(board):
+        run = Finished(board, configuration("mode=latency count=2000"), 300)
+    equal("exit status", run.status, 0)
+    figures = {}
+    for line in run.lines("latency name="):
+        equal("samples", int(line["samples"]), 2000)
+        equal("unit", line["unit"], "ticks")
+        for key in ("p50", "p99_9", "max"):
+            figures[f"{line['name']} {key}"] = int(line[key])
+    equal("userspace_irqs", run.statistics["devices"][0]["userspace_irqs"], 0)
+    return figures
+
+
+def linux(cmdline, platform):
+    return configuration(f"console=ttyAMA0 quiet {cmdline}", memory="128M", kernel="/t/Image",
+                         initrd="/t/power-off.initrd" if "test" not in cmdline else "/t/initrd",
+                         platform=platform)
+
+
+def linux_ticks(board):
+    """From before the fork of microvm until the guest has powered off and microvm has ended."""
+    board.write("/tmp/vm.toml", linux("", ()))
+    output = board.read("/t/ticks microvm --config /tmp/vm.toml </dev/null 2>&1", 120)
+    true("the guest powers itself off", "guest: powering off" in output, output)
+    return int(re.search(r"ticks=(\d+)", output)[1])
+
+
+def resident(board):
+    """KiB of microvm that are not the guest's memory, while Linux runs in it."""
+    with bound(board):
+        machine = Machine(board, linux("test=wait", PASSED))
+        machine.wait_for("ready", 60)
+        pid = machine.pid()
+        smaps = board.read(f"cat /proc/{pid}/smaps")
+        status = board.read(f"cat /proc/{pid}/status")
+        machine.signal("TERM")
+        equal("exit status", machine.wait(), 0)
+    guest = [int(rss) for size, rss in re.findall(r"^Size: +(\d+) kB.*?^Rss: +(\d+) kB", smaps,
+                                                  re.M | re.S) if int(size) == 128 * 1024]
+    equal("mappings of the guest's size", len(guest), 1)
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) - guest[0]
+
+
+@test("figures", BOARD)
+def repeat(board):
+    """Two measurements give the same figures."""
+    board.read("sleep 2")
+    for figures in (measured, repeated):
+        figures.update(latency(board))
+        figures["linux_start_to_power_off"] = statistics.median(
+            linux_ticks(board) for _ in range(5))
+        figures["resident_beside_guest"] = resident(board)
+        figures["executable"] = (TOP / "build/arm64/microvm").stat().st_size
+    for name in LIMITS:
+        at_most(f"{name}: {measured[name]} and {repeated[name]}, difference",
+                abs(measured[name] - repeated[name]), TOLERANCE.get(name, measured[name] // 100))
+
+
+def register(name, limit, unit):
+    def figure():
+        if name not in measured:
+            raise Failed("it was not measured")
+        at_most(f"{name} ({unit})", max(measured[name], repeated[name]), limit)
+    figure.__doc__ = f"{name} is at most {limit:,} {unit}"
+    test("figures", None)(figure)
+
+
+for name_, (limit_, unit_) in LIMITS.items():
+    register(name_, limit_, unit_)
+
+
+@test("figures", None)
+def table():
+    """All figures are in build/figures.json."""
+    print(f"    {'figure':<28} {'value':>12} {'again':>12} {'limit':>12}")
+    rows = [(name, *LIMITS[name]) for name in LIMITS] + [(name, None, "ticks") for name in OTHERS]
+    report = []
+    for name, limit, unit in rows:
+        print(f"    {name:<28} {measured[name]:>12,} {repeated[name]:>12,} "
+              f"{format(limit, ',') if limit else '':>12} {unit}")
+        report.append({"name": name, "value": measured[name], "again": repeated[name],
+                       "limit": limit, "unit": unit})
+    pathlib.Path(TOP / "build/figures.json").write_text(json.dumps(report, indent=1) + "\n")
