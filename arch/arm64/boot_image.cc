@@ -43,6 +43,14 @@ std::uint64_t FileBytes(const Fd& fd) {
   return static_cast<std::uint64_t>(status.st_size);
 }
 
+Fd OpenBootFile(HostKernel& kernel, const std::filesystem::path& path) {
+  const Error context("it cannot be opened",
+                      "correct the path in the [boot] table; it is relative "
+                      "to the configuration file");
+  // Not to wait for the writer of a FIFO, which is no boot file anyway.
+  return WithContext(context, [&] { return OpenFd(kernel, path.string(), O_RDONLY | O_NONBLOCK); });
+}
+
 // Reads exactly out.size() bytes.
 void ReadExactly(const Fd& fd, std::uint64_t offset, std::span<std::byte> out) {
   while (!out.empty()) {
@@ -197,12 +205,12 @@ BootFacts ReadKernelFacts(const Fd& fd) {
 
 BootImages::BootImages(HostKernel& kernel, const BootConfig& config) : config_(config) {
   WithContext(Error("kernel " + config.kernel.string()), [&] {
-    kernel_ = OpenFd(kernel, config.kernel.string(), O_RDONLY);
+    kernel_ = OpenBootFile(kernel, config.kernel);
     facts_ = ReadKernelFacts(kernel_);
   });
   if (!config.initrd) return;
   WithContext(Error("initrd " + config.initrd->string()), [&] {
-    initrd_ = OpenFd(kernel, config.initrd->string(), O_RDONLY);
+    initrd_ = OpenBootFile(kernel, *config.initrd);
     facts_.initrd_bytes = FileBytes(initrd_);
     if (facts_.initrd_bytes == 0) throw Error("the file is empty");
   });
@@ -236,7 +244,11 @@ void BootImages::LoadCompressed(const VmPlan& plan, const GuestMemory& memory) c
   ReadExactly(kernel_, 0, compressed);
   const Inflater::Result result = Inflater().Inflate(compressed, kernel);
   std::memset(compressed.data(), 0, compressed.size());
-  if (result.status == Z_STREAM_END) return;
+  if (result.status == Z_STREAM_END) {
+    const auto start = kernel.first(std::min(kernel.size(), kPeekBytes));
+    CheckWhole(ParseHeader(start), start, result.produced);
+    return;
+  }
   if (result.status != Z_BUF_ERROR) throw Error("corrupt: the gzip data is not valid");
   throw Error(result.consumed == compressed.size() ? "cut short: the gzip data ends early"
                                                    : "inflates to more than its header tells of");

@@ -110,8 +110,8 @@ Fd VfioContainer::OpenDevice(const HostDevice& device) {
   }
   std::string name = device.name;
   const Error context("the device cannot be opened",
-                      "see: dmesg | tail\nif the kernel asks for a reset driver: "
-                      "echo 0 > /sys/module/vfio_platform/parameters/reset_required");
+                      "see: dmesg | tail\nif the kernel asks for a reset driver, on its command "
+                      "line: vfio-platform.reset_required=0");
   return WithContext(context, [&] {
     return Fd(kernel_,
               CheckedIoctl(found->second, IOCTL_CODE(VFIO_GROUP_GET_DEVICE_FD), name.data()));

@@ -39,19 +39,20 @@ ArmedInterrupt::ArmedInterrupt(VfioDevice& device, std::uint32_t index,
     // An earlier boot of the guest may have left the line masked; if it is high, it fires now.
     if (level_) device_.Unmask(index_);
   } catch (...) {
-    Disarm();
+    Disarm(false);
     throw;
   }
 }
 
-ArmedInterrupt::~ArmedInterrupt() { Disarm(); }
+ArmedInterrupt::~ArmedInterrupt() { Disarm(true); }
 
-void ArmedInterrupt::Disarm() noexcept {
+void ArmedInterrupt::Disarm(bool report) noexcept {
   // One step that fails must not keep the line connected: the next boot would find it taken.
-  const auto attempt = [](auto&& step) {
+  const auto attempt = [report](auto&& step) {
     try {
       step();
     } catch (const std::exception& error) {
+      if (!report) return;
       std::fprintf(stderr, "microvm: cannot disarm an interrupt\n%s", FormatChain(error).c_str());
     }
   };

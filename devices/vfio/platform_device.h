@@ -55,7 +55,8 @@ class ArmedInterrupt {
   ~ArmedInterrupt();
 
  private:
-  void Disarm() noexcept;
+  // `report`: log what fails; not on the way out of a failed constructor, which has its own error.
+  void Disarm(bool report) noexcept;
 
   VfioDevice& device_;
   std::uint32_t index_;

@@ -96,6 +96,15 @@ std::vector<std::string> DeviceNames(const CommandLine& line) {
   return names;
 }
 
+// The kernel would let the unbinding wait for the device's user to go.
+void RefuseIfInUse(const HostSysfs& sysfs, const HostDevice& device) {
+  if (!device.bound_to_vfio() || !device.iommu_group) return;
+  const std::vector<std::string> users = sysfs.ProcessesWithOpen(sysfs.GroupPath(device));
+  if (users.empty()) return;
+  throw Error("'" + device.name + "' is in use by process " + users.front(),
+              "stop that process first");
+}
+
 // All or nothing: when one cannot be bound, those bound before it are given back.
 void BindAll(const HostSysfs& sysfs, const std::vector<HostDevice>& devices) {
   std::vector<HostDevice> bound;
@@ -106,7 +115,7 @@ void BindAll(const HostSysfs& sysfs, const std::vector<HostDevice>& devices) {
       bound.push_back(device);
     }
   } catch (...) {
-    for (const HostDevice& device : bound) sysfs.UnbindFromVfio(sysfs.Find(device.name));
+    for (const HostDevice& device : bound) sysfs.GiveBack(device.bus, device.name);
     throw;
   }
 }
@@ -130,6 +139,7 @@ int RunDeviceCommand(const CommandLine& line, const HostSysfs& sysfs) {
   if (line.command == Command::kDeviceBind) {
     BindAll(sysfs, devices);
   } else {
+    for (const HostDevice& device : devices) RefuseIfInUse(sysfs, device);
     for (const HostDevice& device : devices) sysfs.UnbindFromVfio(device);
   }
   return 0;

@@ -35,19 +35,29 @@ int ExitStatus(StopReason reason) {
   return reason == StopReason::kCrash || reason == StopReason::kVcpuError ? 3 : 0;
 }
 
+void WriteStatistics(const Machine& machine, const CommandLine& line, const PhaseClock& clock,
+                     int status, const char* reason) {
+  if (!line.stats) return;
+  Statistics statistics = machine.statistics();
+  statistics.exit_status = status;
+  statistics.exit_reason = reason;
+  statistics.startup.insert(statistics.startup.begin(), clock.phases().begin(),
+                            clock.phases().end());
+  WriteFile(*line.stats, FormatJson(statistics));
+}
+
 int RunMachine(Machine& machine, const CommandLine& line, const PhaseClock& clock) {
-  const StopReason reason = machine.Run();
-  const int status = ExitStatus(reason);
-  if (status != 0) std::fprintf(stderr, "microvm: the guest failed: %s\n", ToString(reason));
-  if (line.stats) {
-    Statistics statistics = machine.statistics();
-    statistics.exit_status = status;
-    statistics.exit_reason = ToString(reason);
-    statistics.startup.insert(statistics.startup.begin(), clock.phases().begin(),
-                              clock.phases().end());
-    WriteFile(*line.stats, FormatJson(statistics));
+  try {
+    const StopReason reason = machine.Run();
+    const int status = ExitStatus(reason);
+    if (status != 0) std::fprintf(stderr, "microvm: the guest failed: %s\n", ToString(reason));
+    WriteStatistics(machine, line, clock, status, ToString(reason));
+    return status;
+  } catch (const std::exception&) {
+    // The first boot, or one after a reset, could not be set up.
+    WriteStatistics(machine, line, clock, 1, "setup-failed");
+    throw;
   }
-  return status;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
@@ -70,6 +71,21 @@ bool LooksSimilar(const std::string& name, const std::string& other) {
   const std::string suffix = name.substr(std::min(name.find('.'), name.size()));
   const std::string prefix = name.substr(0, name.find('.'));
   return (suffix.size() > 1 && other.ends_with(suffix)) || other.starts_with(prefix);
+}
+
+const char* BindRemedy(int error) {
+  switch (error) {
+    case ENOENT:
+      return "the kernel has no reset for this device and insists on one; allow it without, on the "
+             "kernel's command line: vfio-platform.reset_required=0\n"
+             "or, if VFIO is a module: modprobe vfio-platform reset_required=0";
+    case EINVAL:
+      return "the device has no IOMMU, or one that VFIO does not accept; see: dmesg | tail\n"
+             "for a device that does no DMA: vfio.enable_unsafe_noiommu_mode=1 on the kernel's "
+             "command line (taints the kernel)";
+    default:
+      return "run as root; see: dmesg | tail";
+  }
 }
 
 }  // namespace
@@ -185,31 +201,25 @@ void HostSysfs::BindToVfio(const HostDevice& device) const {
             (device.bus == HostBus::kPlatform ? "CONFIG_VFIO_PLATFORM" : "CONFIG_VFIO_AMBA"));
   }
   const fs::path path = DevicePath(device);
-  WriteAttribute((path / "driver_override").string(), driver);
   try {
+    WriteAttribute((path / "driver_override").string(), driver);
     if (!device.driver.empty()) WriteAttribute((path / "driver/unbind").string(), device.name);
     WriteAttribute((driver_path / "bind").string(), device.name);
   } catch (const std::exception& error) {
-    // What was bound is bound again: a device without its driver is not what was asked for.
-    const HostDevice unbound = Read(device.bus, device.name);
-    UnbindFromVfio(unbound);
-    const std::string what = "cannot bind '" + device.name + "' to " + driver;
-    switch (ErrnoOf(error)) {
-      case ENOENT:
-        std::throw_with_nested(
-            Error(what,
-                  "the kernel has no reset for this device and insists on one; allow it "
-                  "without:\necho 0 > /sys/module/vfio_platform/parameters/reset_required\n"
-                  "or, on the kernel's command line: vfio-platform.reset_required=0"));
-      case EINVAL:
-        std::throw_with_nested(
-            Error(what,
-                  "the device has no IOMMU, or one that VFIO does not accept; see: dmesg | tail\n"
-                  "for a device that does no DMA: vfio.enable_unsafe_noiommu_mode=1 on the "
-                  "kernel's command line (taints the kernel)"));
-      default:
-        std::throw_with_nested(Error(what, "run as root; see: dmesg | tail"));
-    }
+    GiveBack(device.bus, device.name);
+    std::throw_with_nested(
+        Error("cannot bind '" + device.name + "' to " + driver, BindRemedy(ErrnoOf(error))));
+  }
+}
+
+void HostSysfs::GiveBack(HostBus bus, const std::string& name) const noexcept {
+  try {
+    UnbindFromVfio(Read(bus, name));
+  } catch (const std::exception& error) {
+    // The first failure is the one to report; without permission this one is bound to follow.
+    if (ErrnoOf(error) == EACCES) return;
+    std::fprintf(stderr, "microvm: cannot give back '%s'\n%s", name.c_str(),
+                 FormatChain(error).c_str());
   }
 }
 

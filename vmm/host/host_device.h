@@ -48,6 +48,8 @@ class HostSysfs {
 
   // Binds the device to VFIO's driver, unbinding its present one; throws a chain with the remedy.
   void BindToVfio(const HostDevice& device) const;
+  // As UnbindFromVfio, on the way out of a failure: what goes wrong is only logged.
+  void GiveBack(HostBus bus, const std::string& name) const noexcept;
   // Gives the device back to the driver that the host would choose.
   void UnbindFromVfio(const HostDevice& device) const;
 

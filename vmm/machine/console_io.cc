@@ -121,15 +121,20 @@ void ConsoleIo::OnWritable(std::size_t from) {
 }
 
 void ConsoleIo::AwaitInput() {
+  if (input_awaited_) return;
+  input_awaited_ = true;
   input_.async_wait(asio::posix::descriptor_base::wait_read, [this](const asio::error_code& error) {
     if (error == asio::error::operation_aborted) return;
+    input_awaited_ = false;
     const ssize_t count =
         ::read(input_.native_handle(), input_buffer_.data(), input_buffer_.size());
     if (count > 0) {
       OnInput(static_cast<std::size_t>(count));
     } else if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
       AwaitInput();
-    }  // else the end of input
+    } else {
+      input_.close();  // the end of input
+    }
   });
 }
 

@@ -66,6 +66,7 @@ class ConsoleIo final : public Pl011Host {
   asio::posix::stream_descriptor input_;
   std::array<std::uint8_t, 256> input_buffer_{};
   std::vector<std::uint8_t> pending_input_;  // read, and not yet taken by the guest
+  bool input_awaited_ = false;
   bool escape_ = false;
 };
 

@@ -3,6 +3,10 @@
 
 #include <liburing.h>
 
+#include <asio/steady_timer.hpp>
+
+#include "vmm/host/error.h"
+
 // Asio 1.22 to 1.30 ask for 16,384 entries, whose rings keep 1.6 MiB resident. This loop has a
 // handful of operations in flight, and Asio waits for room when the ring is full. The linker sends
 // its call here (--wrap=io_uring_queue_init).
@@ -13,3 +17,15 @@ extern "C" int __wrap_io_uring_queue_init(unsigned entries, io_uring* ring, unsi
   constexpr unsigned kEntries = 32;
   return __real_io_uring_queue_init(entries < kEntries ? entries : kEntries, ring, flags);
 }
+
+namespace microvm {
+
+EventLoop::EventLoop() try : asio
+  ::io_context(1) {}
+catch (const std::exception&) {
+  std::throw_with_nested(Error("the kernel gives us no io_uring",
+                               "sysctl kernel.io_uring_disabled=0, or a kernel with "
+                               "CONFIG_IO_URING=y"));
+}
+
+}  // namespace microvm

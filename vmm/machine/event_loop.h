@@ -14,6 +14,10 @@ namespace microvm {
 
 // The program's one event loop, run by the main thread: signals, console, timers and the end of
 // the guest. Device interrupts and guest memory never pass through it.
-using EventLoop = asio::io_context;
+class EventLoop : public asio::io_context {
+ public:
+  // Throws a chain with the remedy if the kernel gives no io_uring.
+  EventLoop();
+};
 
 }  // namespace microvm

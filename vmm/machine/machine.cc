@@ -60,19 +60,24 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
     counts_[index].host_interrupts_before = sysfs_.VfioInterrupts(devices_[index]->name());
   }
   DivertInterrupts();
+  signals_.add(SIGQUIT);
   signals_.async_wait([this](const asio::error_code& error, int) {
     if (!error) Stop(StopReason::kTerminated);
   });
 }
 
 StopReason Machine::Run() {
-  for (;;) {
-    const StopReason reason = RunBoot();
-    if (reason != StopReason::kReset) {
-      CollectDevices();
-      return reason;
+  try {
+    StopReason reason = RunBoot();
+    while (reason == StopReason::kReset) {
+      ResetForReboot();
+      reason = RunBoot();
     }
-    ResetForReboot();
+    CollectDevices();
+    return reason;
+  } catch (...) {
+    CollectDevices();
+    throw;
   }
 }
 

@@ -33,7 +33,7 @@ class Machine {
   // called on the main thread, once.
   StopReason Run();
 
-  // Complete but for the exit status once Run has returned.
+  // Complete but for the exit status once Run has returned or thrown.
   [[nodiscard]] const Statistics& statistics() const { return statistics_; }
 
  private:
@@ -54,7 +54,7 @@ class Machine {
   Statistics statistics_;
   GuestMemory memory_;
   // Declared before the devices, which refer to the eventfds of those that pass user space.
-  EventLoop loop_{1};
+  EventLoop loop_;
   struct DeviceCounts {
     std::uint64_t host_interrupts_before = 0;
     std::uint64_t userspace_irqs = 0;

@@ -30,7 +30,10 @@ void RestoreAndDie(int signal) {
 }  // namespace
 
 RawTerminal::RawTerminal() {
-  if (isatty(STDIN_FILENO) == 0 || tcgetpgrp(STDIN_FILENO) != getpgrp()) return;
+  if (isatty(STDIN_FILENO) == 0) return;
+  // -1: a terminal that is not our controlling one, where there is no background.
+  const pid_t foreground = tcgetpgrp(STDIN_FILENO);
+  if (foreground != -1 && foreground != getpgrp()) return;
   if (tcgetattr(STDIN_FILENO, &saved_mode) != 0) return;
   struct sigaction action {};
   action.sa_handler = RestoreAndDie;

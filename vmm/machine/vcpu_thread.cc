@@ -38,6 +38,8 @@ class BlockedSignals {
     sigset_t all;
     sigfillset(&all);
     sigdelset(&all, KickSignal());
+    // Faults of the thread itself: their handler restores the terminal.
+    for (const int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigdelset(&all, fault);
     pthread_sigmask(SIG_SETMASK, &all, &before_);
   }
   BlockedSignals(const BlockedSignals&) = delete;

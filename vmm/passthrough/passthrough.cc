@@ -27,6 +27,18 @@ void CheckGroup(const HostDevice& device, DmaMode dma) {
   }
 }
 
+// A group is in one container, and a container maps the guest's RAM or nothing.
+void CheckSharedGroup(const std::vector<HostDevice>& before,
+                      const std::vector<PlatformConfig>& platform, const HostDevice& device,
+                      DmaMode dma) {
+  for (std::size_t index = 0; index < before.size(); ++index) {
+    if (before[index].iommu_group != device.iommu_group || platform[index].dma == dma) continue;
+    throw Error("it shares IOMMU group " + std::to_string(*device.iommu_group) + " with '" +
+                    before[index].name + "', which has another dma mode",
+                "give both the same dma");
+  }
+}
+
 VfioContainer& ContainerFor(VfioContainers& containers, HostKernel& kernel, const HostSysfs& sysfs,
                             const HostDevice& device, DmaMode dma) {
   const auto get = [&](std::unique_ptr<VfioContainer>& container,
@@ -75,11 +87,14 @@ OpenedDevices OpenDevices(HostKernel& kernel, const HostSysfs& sysfs,
                           const std::vector<PlatformConfig>& platform) {
   OpenedDevices opened;
   std::shared_ptr<const DeviceTree> tree;
+  std::vector<HostDevice> hosts;
   for (const PlatformConfig& config : platform) {
     WithContext(Error("cannot pass through '" + config.host + "'"), [&] {
       const HostDevice host = sysfs.Find(config.host);
       CheckBound(host);
       CheckGroup(host, config.dma);
+      CheckSharedGroup(hosts, platform, host, config.dma);
+      hosts.push_back(host);
       if (!host.device_tree_path) throw Error("it has no node in a device tree");
       VfioContainer& container = ContainerFor(opened.containers, kernel, sysfs, host, config.dma);
       opened.devices.push_back(std::make_unique<VfioDevice>(container.OpenDevice(host)));

@@ -36,31 +36,33 @@ constexpr std::array kHostOnly = {
 
 // Properties whose value names nodes that provide something (devicetree bindings, the consumer
 // side). A guest without that node's driver could not use the device.
-constexpr std::array<std::string_view, 21> kReferences = {"dmas",
-                                                          "resets",
-                                                          "phys",
-                                                          "phy-handle",
-                                                          "phy",
-                                                          "pcs-handle",
-                                                          "mboxes",
-                                                          "io-channels",
-                                                          "nvmem-cells",
-                                                          "hwlocks",
-                                                          "memory-region",
-                                                          "thermal-zones",
-                                                          "sound-dai",
-                                                          "power-supplies",
-                                                          "mux-controls",
-                                                          "pwms",
-                                                          "leds",
-                                                          "backlight",
-                                                          "remote-endpoint",
-                                                          "cooling-device",
-                                                          "access-controllers"};
+constexpr std::array<std::string_view, 32> kReferences = {"gpio",           "gpios",
+                                                          "gpio-ranges",    "interrupt-map",
+                                                          "msi-map",        "usb-phy",
+                                                          "extcon",         "syscon",
+                                                          "nvmem",          "ranges",
+                                                          "dma-ranges",     "dmas",
+                                                          "resets",         "phys",
+                                                          "phy-handle",     "phy",
+                                                          "pcs-handle",     "mboxes",
+                                                          "io-channels",    "nvmem-cells",
+                                                          "hwlocks",        "memory-region",
+                                                          "thermal-zones",  "sound-dai",
+                                                          "power-supplies", "mux-controls",
+                                                          "pwms",           "leds",
+                                                          "backlight",      "remote-endpoint",
+                                                          "cooling-device", "access-controllers"};
 constexpr std::array<std::string_view, 3> kReferenceSuffixes = {"-gpios", "-gpio", "-supply"};
 
 bool IsOneOf(const auto& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+bool HasProperty(const DtNode& node, const std::string& name) {
+  if (node.Property(name)) return true;
+  const std::vector<DtNode> children = node.children();
+  return std::any_of(children.begin(), children.end(),
+                     [&](const DtNode& child) { return HasProperty(child, name); });
 }
 
 bool IsReference(std::string_view name) {
@@ -191,11 +193,29 @@ void AddClocks(const DeviceFacts& facts, PlannedDevice& device, std::uint32_t& n
       {"clocks", CellBytes(phandles), "fixed clocks at the host's rates"});
 }
 
+// A name in the configuration that the node does not have is a slip of the pen.
+void CheckOverrides(const DeviceFacts& facts, const DtNode& node) {
+  for (const std::string& name : facts.config.drop) {
+    if (!HasProperty(node, name)) {
+      throw Error(facts.node_path + ": drop: there is no property '" + name + "' in it");
+    }
+  }
+  for (const auto& [name, hz] : facts.config.clocks_hz) {
+    const bool known =
+        std::any_of(facts.clocks.begin(), facts.clocks.end(), [&](const auto& clock) {
+          const auto index = static_cast<std::size_t>(&clock - facts.clocks.data());
+          return name == (clock.name.empty() ? std::to_string(index) : clock.name);
+        });
+    if (!known) throw Error(facts.node_path + ": clocks: it has no clock '" + name + "'");
+  }
+}
+
 }  // namespace
 
 void MakeDeviceNode(const DeviceFacts& facts, PlannedDevice& device, std::uint32_t& next_phandle) {
   const auto host = facts.tree->Find(facts.node_path);
   if (!host) throw Error("the host's device tree has no node " + facts.node_path);
+  CheckOverrides(facts, *host);
   const std::string_view name = host->name().substr(0, host->name().find('@'));
   device.node = NodeCopier(facts, device).Copy(*host, true);
   if (device.regions.empty()) {
