@@ -20,12 +20,11 @@ extern "C" int __wrap_io_uring_queue_init(unsigned entries, io_uring* ring, unsi
 
 namespace microvm {
 
-EventLoop::EventLoop() try : asio
-  ::io_context(1) {}
-catch (const std::exception&) {
-  std::throw_with_nested(Error("the kernel gives us no io_uring",
-                               "sysctl kernel.io_uring_disabled=0, or a kernel with "
-                               "CONFIG_IO_URING=y"));
+EventLoop::EventLoop() : asio::io_context(1) {
+  const Error context("the kernel gives us no io_uring",
+                      "sysctl kernel.io_uring_disabled=0, or a kernel with CONFIG_IO_URING=y");
+  // Asio makes its ring with the first object that needs it: here, where the failure has a name.
+  WithContext(context, [this] { const asio::steady_timer first(*this); });
 }
 
 }  // namespace microvm
