@@ -100,11 +100,13 @@ void GuestBoot::MakeVcpus(const BootParts& parts) {
 
 void GuestBoot::LoadMemory(const BootParts& parts) {
   parts.images.Load(parts.plan, parts.memory);
-  std::array<std::byte, 40> seed{};  // 8 bytes for kaslr-seed, 32 for rng-seed
-  if (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size())) {
-    ThrowErrno("getrandom");
-  }
-  const std::vector<std::byte> tree = BuildGuestTree(parts.plan, seed);
+  std::array<std::byte, 40> random{};  // 8 bytes for kaslr-seed, 32 for rng-seed
+  // A host that has just booted may have no entropy yet: then no seed, rather than a wait or a bad
+  // one.
+  const bool seeded =
+      getrandom(random.data(), random.size(), GRND_NONBLOCK) == static_cast<ssize_t>(random.size());
+  const std::vector<std::byte> tree =
+      BuildGuestTree(parts.plan, seeded ? BootSeed(random) : BootSeed());
   const auto target = parts.memory.Span(parts.plan.boot.fdt.start(), tree.size());
   std::memcpy(target.data(), tree.data(), tree.size());
 }
