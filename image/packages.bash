@@ -9,6 +9,7 @@
 #
 # The last two read an apt environment of their own in the cache, whose sources are derived from the machine's.
 
+: "${cache_root:?source cache.bash first}"
 machine_arch=$(dpkg --print-architecture)
 
 as_root() {

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "paths.h"  // made by Meson
 #include "tests/fakes/host_tree.h"
 #include "vmm/host/file.h"
 

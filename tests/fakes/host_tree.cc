@@ -7,6 +7,7 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "paths.h"  // made by Meson
 #include "vmm/fdt/device_tree.h"
 #include "vmm/host/file.h"
 

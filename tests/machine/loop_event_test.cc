@@ -18,7 +18,7 @@ using fakes::FakeKernel;
 
 TEST_CASE("a signal from another thread runs the handler on the loop") {
   FakeKernel kernel;
-  EventLoop loop{1};
+  EventLoop loop;
   std::thread::id ran_on;
   LoopEvent event(loop, kernel, [&] { ran_on = std::this_thread::get_id(); });
   std::thread other([&] { event.Signal(); });
@@ -29,7 +29,7 @@ TEST_CASE("a signal from another thread runs the handler on the loop") {
 
 TEST_CASE("signals that come together are one call, and none is lost") {
   FakeKernel kernel;
-  EventLoop loop{1};
+  EventLoop loop;
   int calls = 0;
   LoopEvent event(loop, kernel, [&] { ++calls; });
   event.Signal();
@@ -44,7 +44,7 @@ TEST_CASE("signals that come together are one call, and none is lost") {
 
 TEST_CASE("signals from several threads at once arrive until the last") {
   FakeKernel kernel;
-  EventLoop loop{1};
+  EventLoop loop;
   std::atomic<int> sent{0};
   int seen = 0;
   LoopEvent event(loop, kernel, [&] { seen = sent; });
@@ -64,7 +64,7 @@ TEST_CASE("signals from several threads at once arrive until the last") {
 
 TEST_CASE("an event that ends leaves neither eventfd nor duplicate behind") {
   FakeKernel kernel;
-  EventLoop loop{1};
+  EventLoop loop;
   {
     const LoopEvent event(loop, kernel, [] {});
   }
@@ -74,7 +74,7 @@ TEST_CASE("an event that ends leaves neither eventfd nor duplicate behind") {
 TEST_CASE("an event without a descriptor for it is an error by its name") {
   FakeKernel kernel;
   kernel.FailMatching("eventfd", EMFILE);
-  EventLoop loop{1};
+  EventLoop loop;
   CHECK(fakes::ChainOf([&] { LoopEvent(loop, kernel, [] {}); }) ==
         "eventfd: Too many open files\n");
 }

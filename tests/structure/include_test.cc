@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "paths.h"  // made by Meson
 #include "tests/fakes/exceptions.h"
 #include "vmm/host/file.h"
 
