@@ -304,7 +304,9 @@ TEST_CASE("a missing file, a folder and an empty initrd are refused by name") {
   Files files;
   files.SetKernelPath("/nonexistent/Image");
   CHECK(files.OpenComplaint() ==
-        "kernel /nonexistent/Image\n  open /nonexistent/Image: No such file or directory\n");
+        "kernel /nonexistent/Image\n  it cannot be opened\n    open /nonexistent/Image: No such "
+        "file or directory\nto fix it:\n  correct the path in the [boot] table; it is relative to "
+        "the configuration file\n");
   files.SetKernelPath(files.folder());
   CHECK(Contains(files.OpenComplaint(), "not a regular file"));
   files.SetKernel(MakeImage(4096, 4096));

@@ -181,7 +181,7 @@ TEST_CASE("the kernel's own reasons against binding have their remedies") {
   std::filesystem::remove(host.root() / "sys/bus/platform/drivers/vfio-platform/bind");
   const HostSysfs sysfs(host.root());
   CHECK(Contains(ChainOf([&] { sysfs.BindToVfio(sysfs.Find(kCan)); }),
-                 "echo 0 > /sys/module/vfio_platform/parameters/reset_required"));
+                 "vfio-platform.reset_required=0"));
 }
 
 TEST_CASE("unbinding clears the override and has the host choose a driver") {

@@ -20,8 +20,7 @@ MemoryMapping MapRam(HostKernel& kernel, std::uint64_t size_bytes,
   const int order = std::countr_zero(options.hugepage_bytes);
   const std::string kib = std::to_string(options.hugepage_bytes >> 10);
   const std::string pages = std::to_string(size_bytes / options.hugepage_bytes);
-  const Error context("too few free huge pages of " + kib +
-                          " KiB, or no size of this host: the guest needs " + pages,
+  const Error context("too few free huge pages of " + kib + " KiB: the guest needs " + pages,
                       "echo " + pages + " > /sys/kernel/mm/hugepages/hugepages-" + kib +
                           "kB/nr_hugepages\nor remove 'hugepages' from the [memory] table");
   return WithContext(context, [&] {
