@@ -154,13 +154,6 @@ def too_much_memory(board):
 
 
 @test("system-versal", VERSAL)
-def more_than_there_is(board):
-    """Refused or run: memory that the host does not have is not an unexplained end."""
-    result = run(board, configuration("mode=off", platform=(), memory="4096G"))
-    refused(result, SET_UP, "4194304 MiB")
-
-
-@test("system-versal", VERSAL)
 def missing_features(board):
     """Refused: CPU features that a Cortex-A72 does not have."""
     for feature in ("sve", "pauth"):

@@ -15,6 +15,8 @@ PASSED = ((PL031, "iommu"),)
 def configuration(cmdline="", *, cpus=1, memory="32M", kernel="/t/guest.bin", initrd=None,
                   platform=PASSED, cpu="", extra_memory="", top=""):
     """The text of a machine's configuration."""
+    if cmdline.startswith("mode="):
+        cmdline += " timeout_ms=20000"  # a busy machine is slow, not wrong
     lines = ['name = "vm"', top, "[cpu]", f"count = {cpus}", cpu, "[memory]",
              f'size = "{memory}"', extra_memory, "[boot]", f'kernel = "{kernel}"',
              f'cmdline = "{cmdline}"']

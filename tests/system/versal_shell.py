@@ -35,15 +35,15 @@ def interactive():
     """image/run --shell: the guest's console by hand, Ctrl-] q, the terminal as before."""
     with Shell(TOP / "build/test-logs/system-versal-shell.serial.log") as shell:
         shell.expect("To start the machine by hand", 300)
-        shell.expect("# $", 30)
+        shell.expect("/root # ", 30)
         shell.command(f"microvm device bind --config {CONFIG}")
         shell.command("stty -a >/tmp/before")
         shell.type(f"microvm --config {CONFIG}\n")
-        shell.expect("[#$] $", 60)
+        shell.expect("ecu: ready on can0", 60)
         shell.type("echo in $((40 + 2)); cat /proc/cpuinfo | grep -c ^processor\n")
         shell.expect("^in 42\n1\n", 20)
         shell.type("\x1dq")
-        shell.expect("# $", 20)
+        shell.expect("/root # ", 20)
         answer = shell.command("stty -a | cmp - /tmp/before && echo same modes")
         true("the terminal's modes", "same modes\n" in answer, answer)
         answer = shell.command("grep -c vfio /proc/interrupts")
