@@ -46,7 +46,7 @@ void GicV3::ConfigureTriggers(const std::vector<PlannedDevice>& devices) {
   for (const PlannedDevice& device : devices) {
     for (const PlannedInterrupt& interrupt : device.interrupts) {
       const std::uint32_t intid = interrupt.spi.intid();
-      std::uint32_t& value = registers[kGicdIcfgr + intid / 16 * 4];
+      std::uint32_t& value = registers[kGicdIcfgr + std::uint64_t{intid / 16} * 4];
       if (interrupt.trigger == Trigger::kEdge) value |= 2U << (intid % 16 * 2);
     }
   }

@@ -103,8 +103,9 @@ void VfioDevice::SetState(std::uint32_t index, std::uint32_t action, std::uint32
   set.flags = VFIO_IRQ_SET_DATA_NONE | action;
   set.index = index;
   set.count = count;
+  void* argument = &set;  // clang lets no lambda capture a structure with a flexible array
   WithContext(Error("interrupt " + std::to_string(index)), [&] {
-    CheckedIoctl(fd_, {VFIO_DEVICE_SET_IRQS, ActionName(action)}, &set);
+    CheckedIoctl(fd_, {VFIO_DEVICE_SET_IRQS, ActionName(action)}, argument);
   });
 }
 
