@@ -2,6 +2,7 @@
 #include "arch/arm64/boot_image.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -290,6 +291,25 @@ TEST_CASE("a file too short for a header is refused") {
   }
   files.SetKernel(Gzip(Bytes(63)));
   CHECK(Contains(files.OpenComplaint(), "too short for a kernel: "));
+}
+
+TEST_CASE("a FIFO in the place of a boot file is refused, not waited for") {
+  Files files;
+  const std::filesystem::path fifo = files.folder() / "fifo";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  files.SetKernelPath(fifo);
+  CHECK(Contains(files.OpenComplaint(), "not a regular file"));
+}
+
+TEST_CASE("a compressed Image whose PE header tells of more is cut short too") {
+  Files files;
+  Bytes image = MakeImage(8192, 0x10'0000);
+  AddPeHeader(image, 8193);
+  files.SetKernel(Gzip(image));
+  CHECK(Contains(files.Load(), "cut short"));
+  AddPeHeader(image, 8192);
+  files.SetKernel(Gzip(image));
+  CHECK(files.Load() == "");
 }
 
 TEST_CASE("a big-endian kernel is refused") {

@@ -115,6 +115,15 @@ TEST_CASE("device unbind gives devices back") {
   CHECK(host.tree.Read("sys/bus/platform/drivers/vfio-platform/unbind") == kCan);
 }
 
+TEST_CASE("a device in use is not unbound, nor any named beside it") {
+  const Host host;
+  host.tree.AddProcess(4711, "microvm", (host.tree.root() / "dev/vfio/7").string());
+  CHECK(host.Complaint(Command::kDeviceUnbind, {kUart, kCan}) ==
+        "'ff070000.canfd' is in use by process 4711 (microvm)\n"
+        "to fix it:\n  stop that process first\n");
+  CHECK(host.tree.Read("sys/bus/platform/drivers_probe").empty());
+}
+
 TEST_CASE("device bind takes the devices of a configuration") {
   const Host host;
   CommandLine line;

@@ -106,6 +106,15 @@ TEST_CASE("a guest that crashes is status 3, and so is a vCPU that fails") {
   CHECK(broken.Run(Command::kRun) == 3);
 }
 
+TEST_CASE("a boot that cannot be set up is in the statistics too") {
+  Program program;
+  program.line.stats = program.InFolder("stats.json");
+  program.board.kernel.host.has_vgic_v3 = false;
+  CHECK(Contains(fakes::ChainOf([&] { return program.Run(Command::kRun); }), "no vGICv3"));
+  CHECK(Contains(ReadTextFile(*program.line.stats),
+                 "\"exit\":{\"status\":1,\"reason\":\"setup-failed\"}"));
+}
+
 TEST_CASE("statistics that cannot be written are known before the guest runs") {
   Program program;
   program.line.stats = "/nonexistent/stats.json";

@@ -52,8 +52,8 @@ TEST_CASE("a guest that crashes, or whose vCPU fails, ends with that reason") {
   CheckCleanEnd(broken);
 }
 
-TEST_CASE("SIGTERM, SIGINT and SIGHUP end the machine and release its devices") {
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+TEST_CASE("SIGTERM, SIGINT, SIGHUP and SIGQUIT end the machine and release its devices") {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) {
     Board board;
     board.AddCan();
     board.config.cpu.count = 2;

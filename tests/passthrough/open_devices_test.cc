@@ -89,6 +89,18 @@ TEST_CASE("two devices of one group share it") {
   CHECK(opened.devices.size() == 2);
 }
 
+TEST_CASE("two devices of one group cannot differ in what they reach") {
+  Board board;
+  board.AddCan();
+  board.host.AddDevice({.name = "ff060000.canfd", .group = 7, .node = "/axi/uart@ff000000"});
+  board.config.platform.push_back(
+      {.host = "ff060000.canfd", .dma = DmaMode::kNone, .clocks_hz = {}, .drop = {}});
+  CHECK(Complaint(board) ==
+        "cannot pass through 'ff060000.canfd'\n"
+        "  it shares IOMMU group 7 with 'ff070000.canfd', which has another dma mode\n"
+        "to fix it:\n  give both the same dma\n");
+}
+
 TEST_CASE("a device that is not there is named, with those that look similar") {
   Board board;
   board.AddCan();

@@ -257,6 +257,37 @@ TEST_CASE("dropped clocks need no rate and leave no node") {
   CHECK(Find(device.node, "clocks") == nullptr);
 }
 
+TEST_CASE("properties that name nodes or addresses of the host alone are refused") {
+  for (const char* property : {"gpio", "gpios", "gpio-ranges", "interrupt-map", "msi-map",
+                               "usb-phy", "extcon", "syscon", "nvmem", "ranges", "dma-ranges"}) {
+    CAPTURE(property);
+    const DeviceFacts facts = FactsOfNode([&](FdtWriter& fdt) { fdt.Cells(property, {1, 2}); });
+    CHECK(Contains(ChainOf([&] { Made(facts); }),
+                   std::string("/device: the property '") + property + "' refers to"));
+  }
+}
+
+TEST_CASE("a property to drop that is not there is a slip, named") {
+  DeviceFacts facts = fakes::FactsOf(fakes::SharedTree("corners"), "/ref-dmas");
+  facts.config.drop = {"dmas", "dmsa"};
+  CHECK(ChainOf([&] { Made(facts); }) == "/ref-dmas: drop: there is no property 'dmsa' in it\n");
+}
+
+TEST_CASE("a property to drop may be a child's") {
+  DeviceFacts facts = fakes::FactsOf(fakes::SharedTree("corners"), "/child-gpio");
+  facts.config.drop = {"key-gpios"};
+  CHECK(Made(facts).left_out ==
+        std::vector<std::string>{
+            "/child-gpio/child/deeper: key-gpios: dropped by the configuration"});
+}
+
+TEST_CASE("a rate for a clock that is not there is a slip, named") {
+  DeviceFacts facts = fakes::CanFacts();
+  facts.config.clocks_hz = {{"cna_clk", 5}};
+  CHECK(ChainOf([&] { Made(facts); }) ==
+        "/axi/canfd@ff070000: clocks: it has no clock 'cna_clk'\n");
+}
+
 TEST_CASE("a node that the host's tree does not have is an error") {
   CHECK(ChainOf([] { Made(fakes::FactsOf(fakes::SharedTree("board"), "/axi/none")); }) ==
         "the host's device tree has no node /axi/none\n");
