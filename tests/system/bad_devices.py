@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Devices that cannot be passed through as they are: exit status 1, and what to do about it."""
 
-from board import BoardKind
+from board import WITHOUT_IOMMU, BoardKind
 from host import PL031, Machine, bind, bound, configuration, unbind
 from refusal import SET_UP, good_run, refused, run
 from suite import equal, test, true
 
 VIRT = BoardKind("virt")
-WITHOUT_IOMMU = BoardKind("virt", ("--virt-iommu", "none"))
 ISOLATED = BoardKind("virt", ("--no-unsafe-interrupts",))
 WITHOUT_NOIOMMU = BoardKind("virt", ("--virt-iommu", "none"),
                             ("vfio.enable_unsafe_noiommu_mode=0",))

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """microvm device list, inspect, bind and unbind."""
 
-from board import BoardKind
+from board import WITHOUT_IOMMU, BoardKind
 from host import PL031, configuration
 from suite import equal, test, true
 
 VIRT = BoardKind("virt")
 VERSAL = BoardKind("versal")
-WITHOUT_IOMMU = BoardKind("virt", ("--virt-iommu", "none"))
 KEPT, PASSED = "ff060000.canfd", "ff070000.canfd"
 
 

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Interrupts of a passed-through device, counted by the device, the host and the guest."""
 
-from board import BoardKind
+from board import ONE_CPU, WITHOUT_IOMMU, BoardKind
 from host import PL031, Finished, Machine, bound, configuration, statistics, host_interrupts
 from suite import equal, test, true
 
 VIRT = BoardKind("virt")
-WITHOUT_IOMMU = BoardKind("virt", ("--virt-iommu", "none"))
 COUNT = 2000
 
 
@@ -31,7 +30,7 @@ def count_everywhere(board, dma):
     equal("mapped_bytes", device["mapped_bytes"], 4096)
 
 
-@test("system-virt", VIRT)
+@test("system-virt", ONE_CPU)
 def with_iommu(board):
     """2,000 interrupts, dma = "iommu": device, host and guest count the same, none in user space."""
     count_everywhere(board, "iommu")
@@ -43,7 +42,7 @@ def without_iommu(board):
     count_everywhere(board, "none")
 
 
-@test("system-virt", VIRT)
+@test("system-virt", ONE_CPU)
 def group_without_dma(board):
     """dma = "none" for a device that has an IOMMU works too."""
     count_everywhere(board, "none")
@@ -58,7 +57,7 @@ def mode(board, cmdline, **options):
     return run
 
 
-@test("system-virt", VIRT)
+@test("system-virt", ONE_CPU)
 def early(board):
     """A line asserted before the guest's GIC is set up arrives once, and later ones too."""
     run = mode(board, "mode=early count=100")
@@ -67,7 +66,7 @@ def early(board):
           int(run.lines("early")[-1]["interrupts"]))
 
 
-@test("system-virt", VIRT)
+@test("system-virt", ONE_CPU)
 def storm(board):
     """A line that stays asserted interrupts again after each end of interrupt."""
     run = mode(board, "mode=storm count=1000")

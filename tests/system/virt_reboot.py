@@ -3,7 +3,7 @@
 
 import re
 
-from board import BoardKind
+from board import ONE_CPU, BoardKind
 from host import Finished, Machine, bound, configuration, host_interrupts, statistics
 from suite import at_least, equal, test, true
 
@@ -28,7 +28,7 @@ def reboots(board, words="", boots=BOOTS):
     return counted, host, run
 
 
-@test("system-virt", VIRT)
+@test("system-virt", ONE_CPU)
 def twenty(board):
     """20 reboots: the device interrupts after each, and host and guest count the same."""
     counted, host, run = reboots(board)
@@ -37,13 +37,13 @@ def twenty(board):
     equal("devices[0].interrupts", run.statistics["devices"][0]["interrupts"], counted)
 
 
-@test("system-virt", VIRT)
+@test("system-virt", ONE_CPU)
 def asserted(board):
     """20 reboots with the line asserted and the interrupt pending."""
     reboots(board, "reboot_asserted=1")
 
 
-@test("system-virt", VIRT)
+@test("system-virt", ONE_CPU)
 def active(board):
     """20 reboots out of the interrupt handler, before its end of interrupt."""
     reboots(board, "reboot_active=1")
