@@ -174,7 +174,7 @@ int FakeKernel::Ioctl(int fd, unsigned long request, void* argument) {
 ssize_t FakeKernel::Pread(int fd, void* buffer, std::size_t length, off_t offset) {
   const std::scoped_lock lock(mutex_);
   if (Fails("pread")) return -1;
-  if (FakeObject* object = Find<FakeObject>(fd)) {
+  if (auto* object = Find<FakeObject>(fd)) {
     return FromKernel(object->Pread(buffer, length, offset));
   }
   return ::pread(fd, buffer, length, offset);
@@ -183,7 +183,7 @@ ssize_t FakeKernel::Pread(int fd, void* buffer, std::size_t length, off_t offset
 ssize_t FakeKernel::Pwrite(int fd, const void* buffer, std::size_t length, off_t offset) {
   const std::scoped_lock lock(mutex_);
   if (Fails("pwrite")) return -1;
-  if (FakeObject* object = Find<FakeObject>(fd)) {
+  if (auto* object = Find<FakeObject>(fd)) {
     return FromKernel(object->Pwrite(buffer, length, offset));
   }
   return ::pwrite(fd, buffer, length, offset);

@@ -5,11 +5,13 @@
 
 #include "failure.h"
 
-// start.S, guest.lds and probes.S.
+// Symbols of start.S, guest.lds and probes.S, as they call them.
+// NOLINTBEGIN(readability-identifier-naming)
 extern "C" const char _start[];
 extern "C" const char __image_end[];
 extern "C" const char probes_start[];
 extern "C" const char probes_end[];
+// NOLINTEND(readability-identifier-naming)
 
 namespace guest {
 namespace {

@@ -59,7 +59,7 @@ struct Ends {
 Board::Outcome RunWithConsole(Board& board, std::string& output) {
   board.config.console.enabled = true;
   const fakes::CapturedStream out(STDOUT_FILENO);
-  const Board::Outcome outcome = board.Run();
+  Board::Outcome outcome = board.Run();
   output = out.text();
   return outcome;
 }
@@ -135,7 +135,7 @@ class Reader {
     exits.push_back(fakes::PowerOff());
     return exits;
   }
-  std::string Text(const fakes::FakeKernel& kernel) const {
+  [[nodiscard]] std::string Text(const fakes::FakeKernel& kernel) const {
     std::string text;
     for (const std::uint64_t value : kernel.mmio_reads()) {
       if (value != 0) text.push_back(static_cast<char>(value));

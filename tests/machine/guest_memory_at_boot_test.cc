@@ -2,6 +2,7 @@
 // What is in the guest's RAM when it starts, at its first boot and after a reset.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cstring>
 
 #include "tests/fakes/board.h"
@@ -19,8 +20,8 @@ std::byte* Ram(fakes::FakeKernel& kernel) { return kernel.GuestRam(); }
 
 TEST_CASE("the kernel and a tree with fresh seeds are in RAM at every boot, and nothing else") {
   Board board;
-  std::vector<std::byte> seeds[2];  // NOLINT(modernize-avoid-c-arrays)
-  for (int boot = 0; boot < 2; ++boot) {
+  std::array<std::vector<std::byte>, 2> seeds;
+  for (std::size_t boot = 0; boot < seeds.size(); ++boot) {
     board.kernel.Script(0,
                         {fakes::Meanwhile([&board, &seeds, boot] {
                            std::byte* ram = Ram(board.kernel);

@@ -49,6 +49,7 @@ TEST_CASE("signals from several threads at once arrive until the last") {
   int seen = 0;
   LoopEvent event(loop, kernel, [&] { seen = sent; });
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int thread = 0; thread < 4; ++thread) {
     threads.emplace_back([&] {
       for (int count = 0; count < 200; ++count) {

@@ -15,7 +15,6 @@ namespace {
 
 using fakes::Board;
 using fakes::Contains;
-using fakes::kCanName;
 using fakes::Lines;
 
 // Everything is given back, in an order that leaves nothing loose.

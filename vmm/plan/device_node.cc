@@ -200,7 +200,8 @@ void CheckOverrides(const DeviceFacts& facts, const DtNode& node) {
       throw Error(facts.node_path + ": drop: there is no property '" + name + "' in it");
     }
   }
-  for (const auto& [name, hz] : facts.config.clocks_hz) {
+  for (const auto& clock_rate : facts.config.clocks_hz) {
+    const std::string& name = clock_rate.first;
     const bool known =
         std::any_of(facts.clocks.begin(), facts.clocks.end(), [&](const auto& clock) {
           const auto index = static_cast<std::size_t>(&clock - facts.clocks.data());
