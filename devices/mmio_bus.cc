@@ -7,12 +7,6 @@
 #include <string>
 
 namespace microvm {
-namespace {
-
-// Enough to see what a guest does wrong, too few to fill a disk.
-constexpr std::uint64_t kLoggedRefusals = 8;
-
-}  // namespace
 
 void MmioBus::Map(const AddressRange& range, MmioDevice& device) {
   for (const Mapping& mapping : mappings_) {
@@ -58,12 +52,13 @@ void MmioBus::Write(GuestAddress address, std::span<const std::byte> in) noexcep
 
 void MmioBus::Refuse(const char* what, GuestAddress address, std::size_t length,
                      const Mapping* mapping) noexcept {
-  const std::uint64_t before = refused_.fetch_add(1, std::memory_order_relaxed);
-  if (before >= kLoggedRefusals) return;
+  refused_.fetch_add(1, std::memory_order_relaxed);
+  const unsigned lines = log_.Take();
+  if (lines == 0) return;
   const std::string_view name = mapping == nullptr ? "no device" : mapping->device->name();
   std::fprintf(stderr, "microvm: guest %s of %zu bytes at 0x%" PRIx64 " ignored (%.*s)%s\n", what,
                length, address.value, static_cast<int>(name.size()), name.data(),
-               before + 1 == kLoggedRefusals ? "; further ones are only counted" : "");
+               lines == 1 ? "; further ones are only counted" : "");
 }
 
 }  // namespace microvm

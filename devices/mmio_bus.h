@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "devices/mmio_device.h"
+#include "vmm/host/log_budget.h"
 #include "vmm/memory/address_range.h"
 
 namespace microvm {
@@ -18,6 +19,9 @@ namespace microvm {
 // few are logged and all are counted. Nothing a guest does here can fail the VM.
 class MmioBus {
  public:
+  // `log` is for accesses that no device takes; it outlives the bus.
+  explicit MmioBus(LogBudget& log) : log_(log) {}
+
   // Throws Error naming both devices if `range` overlaps another's. `device` outlives the bus.
   void Map(const AddressRange& range, MmioDevice& device);
 
@@ -38,6 +42,7 @@ class MmioBus {
   void Refuse(const char* what, GuestAddress address, std::size_t length,
               const Mapping* mapping) noexcept;
 
+  LogBudget& log_;
   std::vector<Mapping> mappings_;  // sorted by address
   std::atomic<std::uint64_t> refused_{0};
 };

@@ -27,12 +27,13 @@ MmioResult TrappedRegion::Write(std::uint64_t offset, std::span<const std::byte>
 
 ArmedInterrupt::ArmedInterrupt(VfioDevice& device, std::uint32_t index,
                                const PlannedInterrupt& plan, const Vm& vm, const Fd& vfio_trigger,
-                               const Fd& kvm_trigger, const Fd& resample)
+                               const Fd& kvm_trigger, const Fd& resample, LogBudget& log)
     : device_(device),
       index_(index),
       level_(plan.trigger == Trigger::kLevel),
-      irqfd_(level_ ? Irqfd::Level(vm, plan.spi, kvm_trigger, resample)
-                    : Irqfd::Edge(vm, plan.spi, kvm_trigger)) {
+      log_(log),
+      irqfd_(level_ ? Irqfd::Level(vm, plan.spi, kvm_trigger, resample, log)
+                    : Irqfd::Edge(vm, plan.spi, kvm_trigger, log)) {
   try {
     if (level_) device_.SetUnmaskEvent(index_, resample);
     device_.SetTrigger(index_, vfio_trigger);
@@ -48,11 +49,11 @@ ArmedInterrupt::~ArmedInterrupt() { Disarm(true); }
 
 void ArmedInterrupt::Disarm(bool report) noexcept {
   // One step that fails must not keep the line connected: the next boot would find it taken.
-  const auto attempt = [report](auto&& step) {
+  const auto attempt = [this, report](auto&& step) {
     try {
       step();
     } catch (const std::exception& error) {
-      if (!report) return;
+      if (!report || log_.Take() == 0) return;
       std::fprintf(stderr, "microvm: cannot disarm an interrupt\n%s", FormatChain(error).c_str());
     }
   };
@@ -103,7 +104,7 @@ std::vector<std::unique_ptr<ArmedInterrupt>> VfioPlatformDevice::ArmInterrupts(c
     const Fd& vfio_trigger = eventfds.diverted != nullptr ? *eventfds.diverted : eventfds.trigger;
     armed.push_back(std::make_unique<ArmedInterrupt>(*device_, index, plan_.interrupts[index], vm,
                                                      vfio_trigger, eventfds.trigger,
-                                                     eventfds.resample));
+                                                     eventfds.resample, disarm_log_));
   }
   return armed;
 }

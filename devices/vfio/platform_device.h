@@ -10,6 +10,7 @@
 #include "devices/mmio_bus.h"
 #include "devices/mmio_device.h"
 #include "devices/vfio/device.h"
+#include "vmm/host/log_budget.h"
 #include "vmm/kvm/irqfd.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/plan/vm_plan.h"
@@ -45,9 +46,10 @@ class TrappedRegion final : public MmioDevice {
 class ArmedInterrupt {
  public:
   // VFIO signals `vfio_trigger`, KVM injects for `kvm_trigger`: one and the same eventfd, unless
-  // something stands between. `resample` is for levels.
+  // something stands between. `resample` is for levels, `log` for a failure to disarm.
   ArmedInterrupt(VfioDevice& device, std::uint32_t index, const PlannedInterrupt& plan,
-                 const Vm& vm, const Fd& vfio_trigger, const Fd& kvm_trigger, const Fd& resample);
+                 const Vm& vm, const Fd& vfio_trigger, const Fd& kvm_trigger, const Fd& resample,
+                 LogBudget& log);
   ArmedInterrupt(const ArmedInterrupt&) = delete;
   ArmedInterrupt& operator=(const ArmedInterrupt&) = delete;
   ArmedInterrupt(ArmedInterrupt&&) = delete;
@@ -61,6 +63,7 @@ class ArmedInterrupt {
   VfioDevice& device_;
   std::uint32_t index_;
   bool level_;
+  LogBudget& log_;
   Irqfd irqfd_;
 };
 
@@ -104,6 +107,7 @@ class VfioPlatformDevice {
   std::vector<MemoryMapping> mappings_;  // in the order of the mapped regions
   std::deque<TrappedRegion> trapped_;    // in the order of the trapped regions
   std::vector<Eventfds> eventfds_;
+  LogBudget disarm_log_;
 };
 
 }  // namespace microvm

@@ -2,10 +2,12 @@
 #include "devices/mmio_bus.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <array>
 
 #include "tests/devices/recording_device.h"
+#include "tests/fakes/board.h"
 #include "tests/fakes/exceptions.h"
 
 namespace microvm {
@@ -27,7 +29,8 @@ void Write(MmioBus& bus, std::uint64_t address, std::size_t length, std::uint64_
 }
 
 TEST_CASE("an access goes to the device that has its address, by offset") {
-  MmioBus bus;
+  LogBudget log;
+  MmioBus bus(log);
   RecordingDevice first("first");
   RecordingDevice second("second");
   bus.Map(AddressRange({0x2000}, 0x1000), second);
@@ -47,7 +50,8 @@ TEST_CASE("an access goes to the device that has its address, by offset") {
 }
 
 TEST_CASE("a read that no device answers is all ones, in its width") {
-  MmioBus bus;
+  LogBudget log;
+  MmioBus bus(log);
   CHECK(Read(bus, 0x1000, 1) == 0xff);
   CHECK(Read(bus, 0x1000, 4) == 0xffff'ffff);
   CHECK(Read(bus, 0x1000, 8) == UINT64_MAX);
@@ -55,7 +59,8 @@ TEST_CASE("a read that no device answers is all ones, in its width") {
 }
 
 TEST_CASE("a write that no device takes has no effect and is counted") {
-  MmioBus bus;
+  LogBudget log;
+  MmioBus bus(log);
   RecordingDevice device("device");
   bus.Map(AddressRange({0x1000}, 0x1000), device);
   Write(bus, 0x2000, 4, 1);
@@ -65,7 +70,8 @@ TEST_CASE("a write that no device takes has no effect and is counted") {
 }
 
 TEST_CASE("an access that reaches over a device's end is nobody's") {
-  MmioBus bus;
+  LogBudget log;
+  MmioBus bus(log);
   RecordingDevice first("first");
   RecordingDevice second("second");
   bus.Map(AddressRange({0x1000}, 0x1000), first);
@@ -78,7 +84,8 @@ TEST_CASE("an access that reaches over a device's end is nobody's") {
 }
 
 TEST_CASE("the last bytes of the address space can be a device's") {
-  MmioBus bus;
+  LogBudget log;
+  MmioBus bus(log);
   RecordingDevice device("top");
   bus.Map(AddressRange({UINT64_MAX - 7}, 8), device);
   Write(bus, UINT64_MAX - 7, 8, 5);
@@ -87,7 +94,8 @@ TEST_CASE("the last bytes of the address space can be a device's") {
 }
 
 TEST_CASE("what a device refuses reads as all ones and is counted") {
-  MmioBus bus;
+  LogBudget log;
+  MmioBus bus(log);
   RecordingDevice device("device");
   bus.Map(AddressRange({0x1000}, 0x1000), device);
   device.result = MmioResult::kBadAccess;
@@ -98,8 +106,25 @@ TEST_CASE("what a device refuses reads as all ones and is counted") {
   CHECK(bus.refused() == 3);
 }
 
+TEST_CASE("of refused accesses the log tells as many as its budget has lines") {
+  const fakes::CapturedStream errors(STDERR_FILENO);
+  LogBudget log(3);
+  for (int boot = 0; boot < 2; ++boot) {
+    MmioBus bus(log);
+    Read(bus, 0x1000, 4);
+    Write(bus, 0x2000, 1, 0);
+    CHECK(bus.refused() == 2);
+  }
+  CHECK(errors.text() ==
+        "microvm: guest read of 4 bytes at 0x1000 ignored (no device)\n"
+        "microvm: guest write of 1 bytes at 0x2000 ignored (no device)\n"
+        "microvm: guest read of 4 bytes at 0x1000 ignored (no device)"
+        "; further ones are only counted\n");
+}
+
 TEST_CASE("two devices at one place are refused, both by name and place") {
-  MmioBus bus;
+  LogBudget log;
+  MmioBus bus(log);
   RecordingDevice uart("uart");
   RecordingDevice timer("timer");
   bus.Map(AddressRange({0x1000}, 0x1000), uart);

@@ -108,6 +108,7 @@ struct Machine40 {
   FakeKernel kernel;
   Kvm kvm{kernel};
   Vm vm{kvm, 40};
+  LogBudget log;
 };
 
 TEST_CASE("memory slots count up from zero, and their failure names the place") {
@@ -156,7 +157,7 @@ TEST_CASE("an irqfd before the vGIC is initialised is refused") {
   Machine40 m;
   KvmDevice gic(m.vm, KVM_DEV_TYPE_ARM_VGIC_V3, "vgic");
   const Fd trigger = MakeEventFd(m.kernel);
-  CHECK(ChainOf([&] { return Irqfd::Edge(m.vm, Spi{3}, trigger); }) ==
+  CHECK(ChainOf([&] { return Irqfd::Edge(m.vm, Spi{3}, trigger, m.log); }) ==
         "SPI 3\n  KVM_IRQFD: Resource temporarily unavailable\n");
 }
 
@@ -168,9 +169,9 @@ TEST_CASE("an irqfd is assigned for as long as it lives") {
   const Fd resample = MakeEventFd(m.kernel);
   m.kernel.ClearLog();
   {
-    Irqfd first = Irqfd::Level(m.vm, Spi{3}, trigger, resample);
+    Irqfd first = Irqfd::Level(m.vm, Spi{3}, trigger, resample, m.log);
     const Irqfd moved = std::move(first);
-    CHECK(Contains(ChainOf([&] { return Irqfd::Edge(m.vm, Spi{4}, trigger); }),
+    CHECK(Contains(ChainOf([&] { return Irqfd::Edge(m.vm, Spi{4}, trigger, m.log); }),
                    "Device or resource busy"));
   }
   CHECK(m.kernel.log() == std::vector<std::string>{"KVM_IRQFD assign resample spi 3",

@@ -78,6 +78,36 @@ TEST_CASE("a signal that comes while the guest reboots is not forgotten") {
   CheckCleanEnd(board);
 }
 
+TEST_CASE("a guest that reboots in a loop cannot fill the log") {
+  constexpr int kBoots = 20;
+  Board board;
+  board.AddCan();
+  board.config.cpu.count = 2;
+  for (int boot = 0; boot < kBoots; ++boot) {
+    std::vector<fakes::VcpuExit> script(5, fakes::MmioRead(0x100, 4));
+    script.insert(script.end(), 5, fakes::Undecodable(0x1234));
+    script.push_back(boot + 1 == kBoots ? fakes::PowerOff() : fakes::Reset());
+    board.kernel.Script(0, std::move(script));
+  }
+  board.kernel.FailMatching("VFIO_DEVICE_SET_IRQS 0 mask", EIO);
+  board.kernel.FailMatching("KVM_IRQFD deassign", EIO);
+  const Board::Outcome outcome = board.Run();
+  CHECK(outcome.reason == StopReason::kPowerOff);
+  CHECK(outcome.statistics.refused_accesses == kBoots * 5);
+  CHECK(Contains(outcome.output, "cannot disarm an interrupt"));
+  const auto count = [&](std::string_view what) {
+    std::size_t found = 0;
+    for (std::size_t at = outcome.output.find(what); at != std::string::npos;
+         at = outcome.output.find(what, at + 1)) {
+      ++found;
+    }
+    return found;
+  };
+  CHECK(count(" ignored (no device)") == 8);
+  CHECK(count(" cannot be decoded") == 8);
+  CHECK(count("microvm: cannot disarm an interrupt") + count("microvm: KVM_IRQFD (deassign)") == 8);
+}
+
 TEST_CASE("any vCPU may end the guest, and all are stopped then") {
   Board board;
   board.config.cpu.count = 4;

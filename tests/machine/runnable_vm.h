@@ -37,7 +37,8 @@ class RunnableVm {
   }
 
   FakeKernel kernel;
-  MmioBus bus;
+  LogBudget log;
+  MmioBus bus{log};
   VcpuExits exits;
 
  private:

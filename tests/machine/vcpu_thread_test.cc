@@ -25,7 +25,7 @@ StopReason RunToStop(RunnableVm& vm, std::vector<fakes::VcpuExit> script) {
   Vcpu& vcpu = vm.AddVcpu(0);
   std::binary_semaphore stopped(0);
   StopReason reason{};
-  VcpuThread thread(0, vcpu, vm.bus, vm.exits, [&](StopReason why) {
+  VcpuThread thread(0, vcpu, vm.bus, vm.exits, vm.log, [&](StopReason why) {
     reason = why;
     stopped.release();
   });
@@ -112,7 +112,8 @@ TEST_CASE("a thread that was never started is gone without having run") {
   RunnableVm vm;
   bool stopped = false;
   {
-    VcpuThread thread(0, vm.AddVcpu(0), vm.bus, vm.exits, [&](StopReason) { stopped = true; });
+    VcpuThread thread(0, vm.AddVcpu(0), vm.bus, vm.exits, vm.log,
+                      [&](StopReason) { stopped = true; });
   }
   CHECK_FALSE(stopped);
   CHECK(vm.exits.interrupted == 0);
@@ -122,7 +123,7 @@ TEST_CASE("a vCPU can be stopped at any moment of its start and run") {
   // The fake's guest never exits by itself; a request that is lost hangs this test.
   for (int round = 0; round < 300; ++round) {
     RunnableVm vm;
-    VcpuThread thread(0, vm.AddVcpu(0), vm.bus, vm.exits, [](StopReason) {});
+    VcpuThread thread(0, vm.AddVcpu(0), vm.bus, vm.exits, vm.log, [](StopReason) {});
     thread.Start();
     for (int spin = 0; spin < round; ++spin) {
       std::this_thread::yield();
@@ -135,7 +136,7 @@ TEST_CASE("a vCPU can be stopped at any moment of its start and run") {
 TEST_CASE("stop requests from several threads at once are one stop") {
   for (int round = 0; round < 50; ++round) {
     RunnableVm vm;
-    VcpuThread thread(0, vm.AddVcpu(0), vm.bus, vm.exits, [](StopReason) {});
+    VcpuThread thread(0, vm.AddVcpu(0), vm.bus, vm.exits, vm.log, [](StopReason) {});
     thread.Start();
     std::thread first([&] { thread.RequestStop(); });
     std::thread second([&] { thread.RequestStop(); });
@@ -165,7 +166,7 @@ TEST_CASE("several vCPUs use one bus at the same time") {
     vm.kernel.Script(id, std::move(script));
   }
   for (unsigned id = 0; id < kVcpus; ++id) {
-    threads.emplace_back(id, vm.AddVcpu(id), vm.bus, exits[id],
+    threads.emplace_back(id, vm.AddVcpu(id), vm.bus, exits[id], vm.log,
                          [&](StopReason) { stopped.release(); });
   }
   for (VcpuThread& thread : threads) thread.Start();

@@ -9,6 +9,7 @@
 #include "devices/vfio/container.h"
 #include "devices/vfio/device.h"
 #include "tests/fakes/board.h"
+#include "vmm/host/log_budget.h"
 #include "vmm/kvm/arm64_uapi.h"
 #include "vmm/kvm/kvm.h"
 
@@ -29,6 +30,7 @@ class OpenedDevice {
     board.kernel.ClearLog();
   }
 
+  LogBudget log;
   VfioContainer container;
   Kvm kvm;
   Vm vm;

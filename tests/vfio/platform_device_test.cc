@@ -52,7 +52,7 @@ TEST_CASE("a level interrupt is connected end first, and taken down masked first
   board.kernel.ClearLog();
   {
     const ArmedInterrupt armed(*opened.device, 0, {Spi{1}, Trigger::kLevel}, opened.vm, trigger,
-                               trigger, resample);
+                               trigger, resample, opened.log);
   }
   CHECK(fakes::Lines(board.kernel.log()) ==
         "KVM_IRQFD assign resample spi 1\n"
@@ -74,7 +74,7 @@ TEST_CASE("an edge interrupt is a trigger and nothing else") {
   board.kernel.ClearLog();
   {
     const ArmedInterrupt armed(*opened.device, 0, {Spi{3}, Trigger::kEdge}, opened.vm, trigger,
-                               trigger, Fd());
+                               trigger, Fd(), opened.log);
     board.kernel.RaiseInterrupt(kTimerName, 0);
   }
   CHECK(Signals(trigger) == 1);
@@ -94,7 +94,7 @@ TEST_CASE("a level that is high when it is armed, or armed again, is not lost") 
   board.kernel.RaiseInterrupt(kCanName, 0);
   for (int boot = 0; boot < 3; ++boot) {
     const ArmedInterrupt armed(*opened.device, 0, {Spi{1}, Trigger::kLevel}, opened.vm, trigger,
-                               trigger, resample);
+                               trigger, resample, opened.log);
     CHECK(Signals(trigger) >= 1);  // a level is one however often it is signalled
   }
 }
@@ -113,7 +113,7 @@ TEST_CASE("an interrupt that cannot be armed is disarmed as far as it came") {
       board.kernel.FailMatching(call, EIO);
       CHECK(Contains(ChainOf([&] {
                        ArmedInterrupt(*opened.device, 0, {Spi{1}, Trigger::kLevel}, opened.vm,
-                                      trigger, trigger, resample);
+                                      trigger, trigger, resample, opened.log);
                      }),
                      "Input/output error"));
     }
@@ -132,7 +132,7 @@ TEST_CASE("an interrupt that cannot be masked is taken from its eventfds all the
     const Fd resample = MakeEventFd(board.kernel);
     {
       const ArmedInterrupt armed(*opened.device, 0, {Spi{1}, Trigger::kLevel}, opened.vm, trigger,
-                                 trigger, resample);
+                                 trigger, resample, opened.log);
       board.kernel.FailMatching("VFIO_DEVICE_SET_IRQS 0 mask", EIO);
     }
   }
@@ -155,7 +155,8 @@ TEST_CASE("mapped regions become memory slots, trapped ones devices of the bus")
   board.AddTimer();
   OpenedDevice opened(board, kTimerName);
   VfioPlatformDevice device(std::move(opened.device), TimerPlan());
-  MmioBus bus;
+  LogBudget log;
+  MmioBus bus(log);
   Vm vm(opened.kvm, 40);
   board.kernel.ClearLog();
   device.AddRegions(vm, bus);
@@ -176,7 +177,8 @@ TEST_CASE("an access that the host's device does not take is refused, not passed
   board.AddTimer();
   OpenedDevice opened(board, kTimerName);
   VfioPlatformDevice device(std::move(opened.device), TimerPlan());
-  MmioBus bus;
+  LogBudget log;
+  MmioBus bus(log);
   Vm vm(opened.kvm, 40);
   device.AddRegions(vm, bus);
   board.kernel.FailMatching("pread", EIO);
@@ -196,7 +198,8 @@ TEST_CASE("a region may be read-only or write-only") {
     board.kernel.host.devices[0].regions[0].writable = !readable;
     OpenedDevice opened(board, kTimerName);
     VfioPlatformDevice device(std::move(opened.device), TimerPlan());
-    MmioBus bus;
+    LogBudget log;
+    MmioBus bus(log);
     Vm vm(opened.kvm, 40);
     device.AddRegions(vm, bus);
     std::array<std::byte, 4> data{};

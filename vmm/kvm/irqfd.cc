@@ -8,8 +8,8 @@
 
 namespace microvm {
 
-Irqfd::Irqfd(const Vm& vm, Spi spi, const Fd& trigger, const Fd* resample)
-    : vm_(&vm.fd()), spi_(spi), trigger_(trigger.get()) {
+Irqfd::Irqfd(const Vm& vm, Spi spi, const Fd& trigger, const Fd* resample, LogBudget& log)
+    : vm_(&vm.fd()), spi_(spi), trigger_(trigger.get()), log_(&log) {
   kvm_irqfd irqfd{};
   irqfd.fd = static_cast<std::uint32_t>(trigger_);
   irqfd.gsi = spi.number;
@@ -22,7 +22,10 @@ Irqfd::Irqfd(const Vm& vm, Spi spi, const Fd& trigger, const Fd* resample)
 }
 
 Irqfd::Irqfd(Irqfd&& other) noexcept
-    : vm_(std::exchange(other.vm_, nullptr)), spi_(other.spi_), trigger_(other.trigger_) {}
+    : vm_(std::exchange(other.vm_, nullptr)),
+      spi_(other.spi_),
+      trigger_(other.trigger_),
+      log_(other.log_) {}
 
 Irqfd::~Irqfd() {
   if (vm_ == nullptr) return;
@@ -30,7 +33,7 @@ Irqfd::~Irqfd() {
   irqfd.fd = static_cast<std::uint32_t>(trigger_);
   irqfd.gsi = spi_.number;
   irqfd.flags = KVM_IRQFD_FLAG_DEASSIGN;
-  if (vm_->kernel().Ioctl(vm_->get(), KVM_IRQFD, &irqfd) != 0) {
+  if (vm_->kernel().Ioctl(vm_->get(), KVM_IRQFD, &irqfd) != 0 && log_->Take() > 0) {
     std::perror("microvm: KVM_IRQFD (deassign)");
   }
 }

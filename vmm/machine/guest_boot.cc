@@ -56,6 +56,7 @@ void ApplyScheduling(HostKernel& kernel, const CpuConfig& cpu, unsigned id, pid_
 
 GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_stop)
     : vm_(parts.kvm, parts.plan.ipa_bits),
+      bus_(parts.refused_log),
       console_line_(vm_, parts.plan.console_spi),
       console_(console_line_, parts.console_host) {
   const VmPlan& plan = parts.plan;
@@ -120,8 +121,8 @@ void GuestBoot::SetEntry(const VmPlan& plan) {
 
 void GuestBoot::MakeThreads(const BootParts& parts, const VcpuThread::StopHandler& on_stop) {
   for (unsigned id = 0; id < vcpus_.size(); ++id) {
-    threads_.push_back(
-        std::make_unique<VcpuThread>(id, *vcpus_[id], bus_, exits_.emplace_back(), on_stop));
+    threads_.push_back(std::make_unique<VcpuThread>(id, *vcpus_[id], bus_, exits_.emplace_back(),
+                                                    parts.undecodable_log, on_stop));
     ApplyScheduling(parts.kernel, parts.plan.config.cpu, id, threads_.back()->tid());
   }
 }

@@ -26,6 +26,8 @@ struct BootParts {
   const GuestMemory& memory;
   std::vector<std::unique_ptr<VfioPlatformDevice>>& devices;
   Pl011Host& console_host;
+  LogBudget& refused_log;      // accesses that no device takes
+  LogBudget& undecodable_log;  // accesses that cannot be decoded
 };
 
 // The PL011's wire into the vGIC.

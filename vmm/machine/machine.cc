@@ -90,7 +90,9 @@ StopReason Machine::RunBoot() {
                         .images = images_,
                         .memory = memory_,
                         .devices = devices_,
-                        .console_host = console_};
+                        .console_host = console_,
+                        .refused_log = refused_log_,
+                        .undecodable_log = undecodable_log_};
   GuestBoot guest(parts, [this](StopReason reason) {
     // The first vCPU to ask is heard.
     int nothing = kNothing;

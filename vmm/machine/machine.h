@@ -51,6 +51,8 @@ class Machine {
   const Kvm& kvm_;
   const VmPlan& plan_;
   const BootImages& images_;
+  LogBudget refused_log_;
+  LogBudget undecodable_log_;
   Statistics statistics_;
   GuestMemory memory_;
   // Declared before the devices, which refer to the eventfds of those that pass user space.

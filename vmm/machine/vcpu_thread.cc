@@ -15,9 +15,6 @@
 namespace microvm {
 namespace {
 
-// Enough to see what a guest does wrong, too few to fill a disk.
-constexpr std::uint64_t kLoggedAborts = 8;
-
 int KickSignal() { return SIGRTMIN; }
 
 // The signal only has to interrupt KVM_RUN.
@@ -54,8 +51,9 @@ class BlockedSignals {
 
 }  // namespace
 
-VcpuThread::VcpuThread(unsigned id, Vcpu& vcpu, MmioBus& bus, VcpuExits& exits, StopHandler on_stop)
-    : id_(id), vcpu_(vcpu), bus_(bus), on_stop_(std::move(on_stop)), exits_(exits) {
+VcpuThread::VcpuThread(unsigned id, Vcpu& vcpu, MmioBus& bus, VcpuExits& exits, LogBudget& log,
+                       StopHandler on_stop)
+    : id_(id), vcpu_(vcpu), bus_(bus), on_stop_(std::move(on_stop)), exits_(exits), log_(log) {
   InstallKickHandler();
   const BlockedSignals blocked;
   thread_ = std::thread([this] { Main(); });
@@ -140,15 +138,14 @@ void VcpuThread::HandleMmio() noexcept {
 
 bool VcpuThread::HandleUndecodable() noexcept {
   const auto& access = vcpu_.run().arm_nisv;
-  const std::uint64_t before = exits_.undecodable.load(std::memory_order_relaxed);
   VcpuExits::Count(exits_.undecodable);
-  if (before < kLoggedAborts) {
+  if (const unsigned lines = log_.Take(); lines > 0) {
     std::fprintf(stderr,
                  "microvm: vCPU %u: guest access at 0x%" PRIx64 " (ESR 0x%" PRIx64
                  ") cannot be decoded; it gets an abort%s\n",
                  id_, static_cast<std::uint64_t>(access.fault_ipa),
                  static_cast<std::uint64_t>(access.esr_iss),
-                 before + 1 == kLoggedAborts ? "; further ones are only counted" : "");
+                 lines == 1 ? "; further ones are only counted" : "");
   }
   if (vcpu_.InjectExternalAbort()) return true;
   std::fprintf(stderr, "microvm: vCPU %u: KVM_SET_VCPU_EVENTS: %s\n", id_, std::strerror(errno));

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "devices/mmio_bus.h"
+#include "vmm/host/log_budget.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/machine/statistics.h"
 
@@ -22,8 +23,9 @@ class VcpuThread {
   // Called at most once, on the vCPU's thread, when the guest asks to stop or cannot go on.
   using StopHandler = std::function<void(StopReason)>;
 
-  // `vcpu`, `bus` and `exits` outlive the thread.
-  VcpuThread(unsigned id, Vcpu& vcpu, MmioBus& bus, VcpuExits& exits, StopHandler on_stop);
+  // `vcpu`, `bus`, `exits` and `log`, for accesses that cannot be decoded, outlive the thread.
+  VcpuThread(unsigned id, Vcpu& vcpu, MmioBus& bus, VcpuExits& exits, LogBudget& log,
+             StopHandler on_stop);
   VcpuThread(const VcpuThread&) = delete;
   VcpuThread& operator=(const VcpuThread&) = delete;
   VcpuThread(VcpuThread&&) = delete;
@@ -52,6 +54,7 @@ class VcpuThread {
   MmioBus& bus_;
   StopHandler on_stop_;
   VcpuExits& exits_;
+  LogBudget& log_;
   std::atomic<bool> stop_{false};
   std::binary_semaphore ready_{0};
   std::binary_semaphore start_{0};
