@@ -127,6 +127,28 @@ TEST_CASE("interrupts are summed over CPUs and lines of the device, and of no ot
   CHECK(HostSysfs(host.root()).VfioInterrupts("ff080000.canfd") == 0);
 }
 
+TEST_CASE("an AMBA device's interrupts are counted by its type, if no other has it") {
+  HostTree host;
+  const HostSysfs sysfs(host.root());
+  const auto add = [&](const char* name, const char* driver, const char* id) {
+    host.AddDevice({.name = name, .driver = driver, .bus = "amba"});
+    host.Write(std::string("sys/devices/") + name + "/id", id);
+  };
+  host.SetInterrupts(
+      " 35:  1  2  GICv3  34 Level  vfio-irq[34](vfio-amba-00041031)\n"
+      " 36:  4  8  GICv3  35 Level  vfio-irq[35](vfio-amba-00141011)\n"
+      " 37: 16 32  GICv3  36 Level  vfio-irq[36](9010000.pl031)\n");
+  add("9010000.pl031", "vfio-amba", "00041031\n");
+  add("9020000.pl011", "vfio-amba", "00141011\n");
+  add("9030000.pl031", "rtc-pl031",
+      "00041031\n");  // the host's: its interrupts are named otherwise
+  CHECK(sysfs.VfioInterrupts("9010000.pl031") == 3);
+  CHECK(sysfs.VfioInterrupts("9020000.pl011") == 12);
+  add("9040000.pl031", "vfio-amba", "00041031\n");
+  CHECK(sysfs.VfioInterrupts("9010000.pl031") == std::nullopt);
+  CHECK(sysfs.VfioInterrupts("9020000.pl011") == 12);
+}
+
 TEST_CASE("binding overrides the driver, unbinds the old one and binds VFIO's") {
   HostTree host;
   host.AddDevice(kCanDevice);

@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "tests/fakes/board.h"
 #include "tests/fakes/exceptions.h"
 
@@ -37,7 +39,7 @@ TEST_CASE("statistics are one JSON object with every figure") {
                          .trapped_reads = 10,
                          .trapped_writes = 11},
                         {.name = "two",
-                         .interrupts = 0,
+                         .interrupts = std::nullopt,
                          .userspace_irqs = 0,
                          .mapped_bytes = 0,
                          .trapped_reads = 0,
@@ -50,7 +52,7 @@ TEST_CASE("statistics are one JSON object with every figure") {
 "refused_accesses":4,
 "devices":[
   {"name":"one","interrupts":7,"userspace_irqs":8,"mapped_bytes":9,"trapped_reads":10,"trapped_writes":11},
-  {"name":"two","interrupts":0,"userspace_irqs":0,"mapped_bytes":0,"trapped_reads":0,"trapped_writes":0}]}
+  {"name":"two","interrupts":null,"userspace_irqs":0,"mapped_bytes":0,"trapped_reads":0,"trapped_writes":0}]}
 )");
 }
 
@@ -113,6 +115,23 @@ TEST_CASE("a device's figures are the host's count since the start, and what was
   CHECK(statistics.devices[1].mapped_bytes == 0x1000);
   CHECK(statistics.devices[1].trapped_reads == 1);
   CHECK(statistics.devices[1].trapped_writes == 1);
+}
+
+TEST_CASE("a count that the host cannot tell is none, not zero") {
+  // The name is an AMBA device's: its interrupts are named by type, here by another's too.
+  Board board;
+  board.AddCan();
+  const auto platform = board.host.root() / "sys/bus/platform/devices" / fakes::kCanName;
+  const auto amba = board.host.root() / "sys/bus/amba/devices" / fakes::kCanName;
+  const fakes::HostTreeDevice twin{.name = "twin", .driver = "vfio-amba", .bus = "amba"};
+  board.kernel.Script(0, {fakes::Meanwhile([&] {
+                            std::filesystem::rename(platform, amba);
+                            board.host.Write("sys/devices/ff070000.canfd/id", "00041061\n");
+                            board.host.AddDevice(twin);
+                            board.host.Write("sys/devices/twin/id", "00041061\n");
+                          }),
+                          fakes::PowerOff()});
+  CHECK(board.Run().statistics.devices.at(0).interrupts == std::nullopt);
 }
 
 TEST_CASE("interrupts that pass user space are counted there") {

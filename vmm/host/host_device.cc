@@ -175,9 +175,30 @@ std::vector<std::string> HostSysfs::ProcessesWithOpen(const std::string& path) c
   return processes;
 }
 
-std::uint64_t HostSysfs::VfioInterrupts(const std::string& name) const {
+// How the kernel calls the device in the names of its interrupts.
+std::optional<std::string> HostSysfs::VfioInterruptOwner(const std::string& name) const {
+  const fs::path devices = BusPath(HostBus::kAmba) / "devices";
+  std::error_code error;
+  if (fs::exists(BusPath(HostBus::kPlatform) / "devices" / name, error) ||
+      !fs::exists(devices / name, error)) {
+    return name;
+  }
+  const std::string id = ReadAttribute(devices / name / "id");  // "%08x" of the peripheral ID
+  if (id.empty()) return std::nullopt;
+  for (const std::string& other : NamesIn(devices)) {
+    if (other != name && Read(HostBus::kAmba, other).bound_to_vfio() &&
+        ReadAttribute(devices / other / "id") == id) {
+      return std::nullopt;
+    }
+  }
+  return "vfio-amba-" + id;
+}
+
+std::optional<std::uint64_t> HostSysfs::VfioInterrupts(const std::string& name) const {
+  const std::optional<std::string> owner = VfioInterruptOwner(name);
+  if (!owner) return std::nullopt;
   const std::string text = ReadTextFile((root_ / "proc/interrupts").string());
-  const std::string suffix = "](" + name + ")";  // vfio_platform_irq.c: "vfio-irq[%d](%s)"
+  const std::string suffix = "](" + *owner + ")";  // vfio_platform_irq.c: "vfio-irq[%d](%s)"
   std::uint64_t sum = 0;
   for (std::size_t start = 0; start < text.size();) {
     const std::size_t end = std::min(text.find('\n', start), text.size());

@@ -43,8 +43,10 @@ class HostSysfs {
   [[nodiscard]] std::string GroupPath(const HostDevice& device) const;
   // "1234 (name)" of each process that has `path` open, as far as /proc shows.
   [[nodiscard]] std::vector<std::string> ProcessesWithOpen(const std::string& path) const;
-  // Interrupts the host has counted for VFIO devices of this name (/proc/interrupts).
-  [[nodiscard]] std::uint64_t VfioInterrupts(const std::string& name) const;
+  // Interrupts the host has counted for the device bound to VFIO (/proc/interrupts). Nothing if
+  // they cannot be told from another's: the kernel names those of an AMBA device by its type
+  // (drivers/vfio/platform/vfio_amba.c), which another device bound to VFIO may have too.
+  [[nodiscard]] std::optional<std::uint64_t> VfioInterrupts(const std::string& name) const;
 
   // Binds the device to VFIO's driver, unbinding its present one; throws a chain with the remedy.
   void BindToVfio(const HostDevice& device) const;
@@ -58,6 +60,7 @@ class HostSysfs {
  private:
   [[nodiscard]] std::filesystem::path BusPath(HostBus bus) const;
   [[nodiscard]] std::filesystem::path DevicePath(const HostDevice& device) const;
+  [[nodiscard]] std::optional<std::string> VfioInterruptOwner(const std::string& name) const;
   [[nodiscard]] HostDevice Read(HostBus bus, const std::string& name) const;
 
   std::filesystem::path root_;

@@ -150,13 +150,18 @@ void Machine::CollectDevices() {
   for (std::size_t index = 0; index < devices_.size(); ++index) {
     const auto& device = devices_[index];
     const DeviceCounts& counts = counts_[index];
-    statistics_.devices.push_back(
-        {.name = device->name(),
-         .interrupts = sysfs_.VfioInterrupts(device->name()) - counts.host_interrupts_before,
-         .userspace_irqs = counts.userspace_irqs,
-         .mapped_bytes = device->mapped_bytes(),
-         .trapped_reads = device->trapped_reads(),
-         .trapped_writes = device->trapped_writes()});
+    std::optional<std::uint64_t> interrupts = sysfs_.VfioInterrupts(device->name());
+    if (interrupts && counts.host_interrupts_before) {
+      *interrupts -= *counts.host_interrupts_before;
+    } else {
+      interrupts.reset();
+    }
+    statistics_.devices.push_back({.name = device->name(),
+                                   .interrupts = interrupts,
+                                   .userspace_irqs = counts.userspace_irqs,
+                                   .mapped_bytes = device->mapped_bytes(),
+                                   .trapped_reads = device->trapped_reads(),
+                                   .trapped_writes = device->trapped_writes()});
   }
 }
 

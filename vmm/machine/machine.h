@@ -58,7 +58,7 @@ class Machine {
   // Declared before the devices, which refer to the eventfds of those that pass user space.
   EventLoop loop_;
   struct DeviceCounts {
-    std::uint64_t host_interrupts_before = 0;
+    std::optional<std::uint64_t> host_interrupts_before;
     std::uint64_t userspace_irqs = 0;
   };
   std::vector<DeviceCounts> counts_;  // in the order of devices_

@@ -15,10 +15,10 @@ std::string Quoted(const std::string& text) {
   return result + '"';
 }
 
-// "name":value, with the comma that goes before it.
-void AppendNumber(std::string& json, const std::string& name, std::uint64_t value) {
+// "name":value, with the comma that goes before it; null for nothing.
+void AppendNumber(std::string& json, const std::string& name, std::optional<std::uint64_t> value) {
   if (json.back() != '{') json += ',';
-  json += Quoted(name) + ":" + std::to_string(value);
+  json += Quoted(name) + ":" + (value ? std::to_string(*value) : "null");
 }
 
 void AppendDevice(std::string& json, const DeviceStatistics& device) {

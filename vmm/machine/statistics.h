@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,7 @@ struct VcpuExits {
 
 struct DeviceStatistics {
   std::string name;
-  std::uint64_t interrupts = 0;  // the host's own count
+  std::optional<std::uint64_t> interrupts;  // the host's own count; nothing: it does not tell
   std::uint64_t userspace_irqs = 0;
   std::uint64_t mapped_bytes = 0;
   std::uint64_t trapped_reads = 0;
