@@ -13,12 +13,16 @@ namespace {
 
 constexpr std::uint64_t kGicdIcfgr = 0xc00;  // Arm IHI 0069, 12.9.9: two bits an interrupt
 
+constexpr const char* kTypeName = "KVM_DEV_TYPE_ARM_VGIC_V3";
+
+Error NoVgic() {
+  return Error("this host's KVM has no vGICv3",
+               "the host needs a GICv3 (or a GICv4) whose virtualisation the kernel uses; "
+               "check: dmesg | grep -i -e gic -e kvm");
+}
+
 KvmDevice CreateDevice(const Vm& vm) {
-  const Error context("this host's KVM has no vGICv3",
-                      "the host needs a GICv3 (or a GICv4) whose virtualisation the kernel uses; "
-                      "check: dmesg | grep -i -e gic -e kvm");
-  return WithContext(
-      context, [&] { return KvmDevice(vm, KVM_DEV_TYPE_ARM_VGIC_V3, "KVM_DEV_TYPE_ARM_VGIC_V3"); });
+  return WithContext(NoVgic(), [&] { return KvmDevice(vm, KVM_DEV_TYPE_ARM_VGIC_V3, kTypeName); });
 }
 
 }  // namespace
@@ -37,6 +41,11 @@ GicV3::GicV3(const Vm& vm, const VmPlan& plan) : device_(CreateDevice(vm)) {
   device_.SetAttribute(arm64::kVgicGroupControl, arm64::kVgicControlInit, nullptr,
                        "KVM_DEV_ARM_VGIC_CTRL_INIT");
   ConfigureTriggers(plan.devices);
+}
+
+void GicV3::Check(const Kvm& kvm, unsigned ipa_bits) {
+  const Vm vm(kvm, ipa_bits);
+  WithContext(NoVgic(), [&] { KvmDevice::Check(vm, KVM_DEV_TYPE_ARM_VGIC_V3, kTypeName); });
 }
 
 void GicV3::ConfigureTriggers(const std::vector<PlannedDevice>& devices) {

@@ -14,6 +14,10 @@ class GicV3 {
  public:
   GicV3(const Vm& vm, const VmPlan& plan);
 
+  // Throws what the constructor would if this host's KVM has no vGICv3: makes a virtual machine to
+  // ask it, and nothing else.
+  static void Check(const Kvm& kvm, unsigned ipa_bits);
+
  private:
   void ConfigureTriggers(const std::vector<PlannedDevice>& devices);
 

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "tests/fakes/board.h"
@@ -55,14 +56,40 @@ class Program {
 
 constexpr const char* kCanTable = "[[platform]]\nhost = \"ff070000.canfd\"\n";
 
-TEST_CASE("--check opens and plans everything, and makes no machine") {
+TEST_CASE("--check opens and plans everything, and makes no machine but one to ask") {
   Program program;
   program.board.AddCan();
   program.Configure(kCanTable);
   CHECK(program.Run(Command::kCheck) == 0);
   CHECK(program.output == "ecu: ok\n");
-  CHECK_FALSE(Contains(fakes::Lines(program.board.kernel.log()), "KVM_CREATE_VM"));
+  const std::string log = fakes::Lines(program.board.kernel.log());
+  CHECK_FALSE(Contains(log, "KVM_CREATE_VCPU"));
+  CHECK_FALSE(Contains(log, "KVM_SET_USER_MEMORY_REGION"));
   CHECK(program.board.kernel.Live().empty());
+}
+
+TEST_CASE("a host without a vGICv3 is found without a run") {
+  for (const Command command : {Command::kCheck, Command::kPrintPlan, Command::kDumpDtb}) {
+    Program program;
+    program.line.dtb = program.InFolder("out.dtb");
+    program.board.kernel.host.has_vgic_v3 = false;
+    CHECK(Contains(fakes::ChainOf([&] { return program.Run(command); }),
+                   "this host's KVM has no vGICv3\n"
+                   "  KVM_DEV_TYPE_ARM_VGIC_V3\n"
+                   "    KVM_CREATE_DEVICE: No such device\n"));
+    CHECK_FALSE(std::filesystem::exists(program.line.dtb));
+    CHECK(program.board.kernel.Live().empty());
+  }
+}
+
+TEST_CASE("a run makes one virtual machine only") {
+  Program program;
+  program.board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(program.Run(Command::kRun) == 0);
+  const auto log = program.board.kernel.log();
+  CHECK(std::count_if(log.begin(), log.end(), [](const std::string& call) {
+          return call.starts_with("KVM_CREATE_VM");
+        }) == 1);
 }
 
 TEST_CASE("--print-plan prints the plan") {

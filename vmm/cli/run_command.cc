@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "arch/arm64/boot_image.h"
+#include "arch/arm64/gic_v3.h"
 #include "arch/arm64/guest_tree.h"
 #include "arch/arm64/layout.h"
 #include "vmm/host/error.h"
@@ -83,6 +84,8 @@ int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
   clock.End("devices");
   const VmPlan plan = MakePlan(config, opened.facts, images.facts(), kvm.limits(), Arm64Layout());
   clock.End("plan");
+  // A run finds out by itself, without the time that a virtual machine to ask takes.
+  if (line.command != Command::kRun) GicV3::Check(kvm, plan.ipa_bits);
   switch (line.command) {
     case Command::kPrintPlan:
       std::fputs(FormatPlan(plan).c_str(), stdout);

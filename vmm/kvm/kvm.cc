@@ -60,6 +60,16 @@ void RequireCapabilities(const Fd& fd) {
               "use an arm64 kernel 5.10 or later");
 }
 
+kvm_create_device CreateDevice(const Vm& vm, std::uint32_t type, const char* type_name,
+                               std::uint32_t flags) {
+  kvm_create_device create{};
+  create.type = type;
+  create.flags = flags;
+  WithContext(Error(type_name),
+              [&] { CheckedIoctl(vm.fd(), IOCTL_CODE(KVM_CREATE_DEVICE), &create); });
+  return create;
+}
+
 }  // namespace
 
 Kvm::Kvm(HostKernel& kernel) : fd_(OpenKvm(kernel)) {
@@ -115,11 +125,12 @@ bool Vm::SetIrqLine(Spi spi, bool level) const noexcept {
 }
 
 KvmDevice::KvmDevice(const Vm& vm, std::uint32_t type, const char* type_name) {
-  kvm_create_device create{};
-  create.type = type;
-  WithContext(Error(type_name),
-              [&] { CheckedIoctl(vm.fd(), IOCTL_CODE(KVM_CREATE_DEVICE), &create); });
-  fd_ = Fd(vm.fd().kernel(), static_cast<int>(create.fd));
+  const kvm_create_device created = CreateDevice(vm, type, type_name, 0);
+  fd_ = Fd(vm.fd().kernel(), static_cast<int>(created.fd));
+}
+
+void KvmDevice::Check(const Vm& vm, std::uint32_t type, const char* type_name) {
+  CreateDevice(vm, type, type_name, KVM_CREATE_DEVICE_TEST);
 }
 
 void KvmDevice::SetAttribute(std::uint32_t group, std::uint64_t attribute, void* value,

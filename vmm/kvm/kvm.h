@@ -66,6 +66,9 @@ class KvmDevice {
  public:
   KvmDevice(const Vm& vm, std::uint32_t type, const char* type_name);
 
+  // Throws what the constructor would if KVM has no such device; makes none.
+  static void Check(const Vm& vm, std::uint32_t type, const char* type_name);
+
   // KVM_SET_DEVICE_ATTR; `value` may be null for attributes without data. `what` is for errors.
   void SetAttribute(std::uint32_t group, std::uint64_t attribute, void* value, const char* what);
 
