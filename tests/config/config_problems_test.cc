@@ -103,14 +103,17 @@ TEST_CASE("values of the wrong type are problems") {
         "vm.toml:6:8: platform.host: must be a string");
 }
 
-TEST_CASE("a clock's rate is a positive integer") {
+TEST_CASE("a clock's rate is a positive integer that a cell of the tree can hold") {
   const auto problem = [](const std::string& rate) {
     return ProblemsBehind("[[platform]]\nhost = \"a\"\nclocks = { osc = " + rate + " }\n");
   };
-  constexpr const char* kProblem = "vm.toml:7:18: platform.clocks.osc: must be a positive integer";
+  constexpr const char* kProblem =
+      "vm.toml:7:18: platform.clocks.osc: must be an integer from 1 to 4294967295";
   CHECK(problem("0") == kProblem);
   CHECK(problem("-1") == kProblem);
   CHECK(problem("1.5") == kProblem);
+  CHECK(problem("4294967296") == kProblem);
+  CHECK(problem("4294967295").empty());
   CHECK(problem("1").empty());
 }
 

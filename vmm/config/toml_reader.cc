@@ -171,7 +171,9 @@ std::vector<std::string> TomlReader::Strings(std::string_view key) {
   return result;
 }
 
-std::vector<std::pair<std::string, std::int64_t>> TomlReader::NamedIntegers(std::string_view key) {
+std::vector<std::pair<std::string, std::int64_t>> TomlReader::NamedIntegers(std::string_view key,
+                                                                            std::int64_t minimum,
+                                                                            std::int64_t maximum) {
   std::vector<std::pair<std::string, std::int64_t>> result;
   const toml::node* node = Take(key);
   if (node == nullptr) return result;
@@ -182,11 +184,11 @@ std::vector<std::pair<std::string, std::int64_t>> TomlReader::NamedIntegers(std:
   }
   for (const auto& [name, element] : *table) {
     const auto* value = element.as_integer();
-    if (value != nullptr && value->get() > 0) {
+    if (value != nullptr && value->get() >= minimum && value->get() <= maximum) {
       result.emplace_back(name.str(), value->get());
     } else {
       problems_->Add(element.source(), Qualified(key) + "." + std::string(name.str()),
-                     "must be a positive integer");
+                     FormatRange(minimum, maximum));
     }
   }
   return result;

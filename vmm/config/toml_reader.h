@@ -49,8 +49,10 @@ class TomlReader {
   std::vector<std::int64_t> Integers(std::string_view key, std::int64_t minimum,
                                      std::int64_t maximum);
   std::vector<std::string> Strings(std::string_view key);
-  // A table of name = positive integer.
-  std::vector<std::pair<std::string, std::int64_t>> NamedIntegers(std::string_view key);
+  // A table of name = integer.
+  std::vector<std::pair<std::string, std::int64_t>> NamedIntegers(std::string_view key,
+                                                                  std::int64_t minimum,
+                                                                  std::int64_t maximum);
   // One of `words`; reports the list of them otherwise. Returns its index.
   std::optional<std::size_t> Word(std::string_view key, const std::vector<std::string_view>& words);
   TomlReader Table(std::string_view key);

@@ -15,6 +15,8 @@ constexpr std::array<std::string_view, 3> kRestarts = {"never", "on-failure", "a
 constexpr std::array<std::string_view, 2> kInterruptPaths = {"irqfd", "userspace"};
 constexpr std::array<std::string_view, 2> kDmaModes = {"none", "iommu"};
 
+// One cell of a fixed-clock node (bindings/clock/fixed-clock.yaml).
+constexpr std::int64_t kMaximumClockHz = UINT32_MAX;
 constexpr std::uint64_t kMegabyte = 1U << 20;
 // KVM's own limit for a vGICv3 (VGIC_V3_MAX_CPUS); the host's is checked when planning.
 constexpr int kMaximumVcpus = 512;
@@ -132,7 +134,7 @@ PlatformConfig ReadPlatform(TomlReader& reader) {
   }
   platform.dma = WordOr(reader, "dma", kDmaModes, DmaMode::kIommu);
   platform.interrupts = WordOr(reader, "interrupts", kInterruptPaths, InterruptPath::kIrqfd);
-  for (const auto& [name, hz] : reader.NamedIntegers("clocks")) {
+  for (const auto& [name, hz] : reader.NamedIntegers("clocks", 1, kMaximumClockHz)) {
     platform.clocks_hz[name] = static_cast<std::uint64_t>(hz);
   }
   platform.drop = reader.Strings("drop");
