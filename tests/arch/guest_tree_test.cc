@@ -11,6 +11,7 @@
 #include "tests/fakes/host_tree.h"
 #include "tests/plan/plan_input.h"
 #include "vmm/fdt/device_tree.h"
+#include "vmm/fdt/fdt_writer.h"
 
 namespace microvm {
 namespace {
@@ -53,6 +54,40 @@ TEST_CASE("golden tree: seventeen vCPUs cross into a second cluster") {
   input.limits.max_vcpus = 512;
   input.config.cpu.count = 17;
   CheckGolden(input, "guest-clusters.dts");
+}
+
+// A device without regions: its node has no unit address.
+DeviceFacts BareDevice(const std::string& name) {
+  FdtWriter fdt;
+  fdt.Node("", [&] { fdt.Node(name, [&] { fdt.String("compatible", "acme,bare"); }); });
+  return fakes::FactsOf(std::make_shared<const DeviceTree>(fdt.Finish()), "/" + name);
+}
+
+TEST_CASE(
+    "devices whose names are taken, by each other or by the guest's own nodes, are numbered") {
+  PlanInput input;
+  input.config.cpu.pmu = true;
+  // What the tree has without them.
+  std::vector<std::string> own;
+  const DeviceTree plain(BuildGuestTree(input.Make(), {}));
+  for (const DtNode& node : plain.root().children()) {
+    own.emplace_back(node.name().substr(0, node.name().find('@')));
+  }
+  for (const std::string& name : own) input.devices.push_back(BareDevice(name));
+  for (int count = 0; count < 3; ++count) input.devices.push_back(BareDevice("bare"));
+  input.devices.push_back(BareDevice("bare-2"));
+  input.devices.push_back(BareDevice("clock-3"));
+  input.devices.push_back(fakes::CanFacts());  // its clocks are clock-3 and on
+  const fakes::Decompiled tree = fakes::RunDtc(BuildGuestTree(input.Make(), {}));
+  CHECK(tree.warnings == "");
+  for (const std::string& name : own) {
+    CAPTURE(name);
+    CHECK(fakes::Contains(tree.source, "\t" + name + "-2 {"));
+  }
+  for (const char* name : {"bare {", "bare-2 {", "bare-3 {", "bare-2-2 {", "clock-3-2 {"}) {
+    CAPTURE(name);
+    CHECK(fakes::Contains(tree.source, std::string("\t") + name));
+  }
 }
 
 TEST_CASE("a boot's seed is split between the kernel's address and its random numbers") {

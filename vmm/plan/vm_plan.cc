@@ -2,7 +2,9 @@
 #include "vmm/plan/vm_plan.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <set>
 
 #include "vmm/memory/address_allocator.h"
 #include "vmm/plan/device_node.h"
@@ -78,6 +80,27 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const PlatformLayout& layout,
   }
   MakeDeviceNode(facts, device, next_phandle);
   return device;
+}
+
+// The nodes that every guest has, without their unit addresses (arch/arm64/guest_tree.cc), and
+// those that mean something by their place (Devicetree Specification 0.4, section 3).
+constexpr std::array<std::string_view, 10> kOwnNodes = {
+    "aliases", "chosen", "console-clock", "cpus",   "interrupt-controller",
+    "memory",  "pmu",    "psci",          "serial", "timer"};
+
+// Devices with regions have unit addresses of their own; the others may share a name, with each
+// other or with a node of ours. The first keeps it.
+void MakeNamesUnique(std::vector<PlannedDevice>& devices) {
+  std::set<std::string, std::less<>> taken(kOwnNodes.begin(), kOwnNodes.end());
+  for (const PlannedDevice& device : devices) {
+    for (const PlannedClock& clock : device.clocks) taken.insert(clock.name);
+  }
+  for (PlannedDevice& device : devices) {
+    const std::string name = device.node.name;
+    for (unsigned number = 2; !taken.insert(device.node.name).second; ++number) {
+      device.node.name = name + "-" + std::to_string(number);
+    }
+  }
 }
 
 AddressRange PlanRam(const VmConfig& config, const HostLimits& limits,
@@ -176,6 +199,7 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
     });
   }
   conflicts.ThrowIfAny();
+  MakeNamesUnique(planned);
 
   std::vector<std::uint64_t> mpidrs;
   for (unsigned id = 0; id < config.cpu.count; ++id) mpidrs.push_back(PredictMpidr(id));
