@@ -109,6 +109,20 @@ bool IsGzip(std::span<const std::byte> start) {
   return start.size() >= 2 && start[0] == std::byte{0x1f} && start[1] == std::byte{0x8b};
 }
 
+// Inflates the members of a gzip file, one behind the other (RFC 1952, section 2.2), into `out`,
+// until one of them ends or the last member does.
+Inflater::Result InflateMembers(std::span<std::byte> in, std::span<std::byte> out) {
+  Inflater::Result all;
+  do {
+    const Inflater::Result member =
+        Inflater().Inflate(in.subspan(all.consumed), out.subspan(all.produced));
+    all.consumed += member.consumed;
+    all.produced += member.produced;
+    all.status = member.status;
+  } while (all.status == Z_STREAM_END && IsGzip(in.subspan(all.consumed)));
+  return all;
+}
+
 ImageHeader ParseHeader(std::span<const std::byte> start) {
   ImageHeader header{};
   if (start.size() < sizeof(header))
@@ -187,7 +201,7 @@ BootFacts ReadKernelFacts(const Fd& fd) {
   std::array<std::byte, sizeof(ImageHeader)> inflated{};
   facts.kernel_compressed = IsGzip(start);
   if (facts.kernel_compressed) {
-    start = std::span(inflated.data(), Inflater().Inflate(start, inflated).produced);
+    start = std::span(inflated.data(), InflateMembers(start, inflated).produced);
   }
   const ImageHeader header = ParseHeader(start);
   facts.text_offset = header.text_offset;
@@ -242,9 +256,17 @@ void BootImages::LoadCompressed(const VmPlan& plan, const GuestMemory& memory) c
   const GuestAddress end_of_ram{plan.ram.last().value - facts_.kernel_file_bytes + 1};
   const std::span<std::byte> compressed = memory.Span(end_of_ram, facts_.kernel_file_bytes);
   ReadExactly(kernel_, 0, compressed);
-  const Inflater::Result result = Inflater().Inflate(compressed, kernel);
+  const Inflater::Result result = InflateMembers(compressed, kernel);
+  const std::span<const std::byte> rest = compressed.subspan(result.consumed);
+  const bool padded =
+      std::all_of(rest.begin(), rest.end(), [](std::byte byte) { return byte == std::byte{0}; });
   std::memset(compressed.data(), 0, compressed.size());
   if (result.status == Z_STREAM_END) {
+    if (!padded) {
+      throw Error("corrupt: after its gzip data, from byte " + std::to_string(result.consumed) +
+                      " on, the file has something else",
+                  "copy or build the kernel again");
+    }
     const auto start = kernel.first(std::min(kernel.size(), kPeekBytes));
     CheckWhole(ParseHeader(start), start, result.produced);
     return;

@@ -213,6 +213,43 @@ TEST_CASE("a compressed Image with a damaged byte is an error") {
   CHECK(Contains(files.Load(), "corrupt: the gzip data is not valid"));
 }
 
+TEST_CASE("a compressed Image in several members is inflated as one, and bounded as one") {
+  Files files;
+  const Bytes image = MakeImage(100'000, 100'000);
+  Bytes members;
+  const std::vector<std::pair<int, int>> parts = {
+      {0, 40}, {40, 60'000}, {60'000, 60'000}, {60'000, 100'000}};
+  for (const auto& [from, to] : parts) {
+    const Bytes member = Gzip(Bytes(image.begin() + from, image.begin() + to));
+    members.insert(members.end(), member.begin(), member.end());
+  }
+  files.SetKernel(members);
+  CHECK(files.Load() == "");
+  CHECK(files.RamHolds(kRam, image));
+  Bytes padded = members;
+  padded.resize(padded.size() + 500);
+  files.SetKernel(padded);
+  CHECK(files.Load() == "");
+  const Bytes more = Gzip(Bytes(1));
+  members.insert(members.end(), more.begin(), more.end());
+  files.SetKernel(members);
+  CHECK(Contains(files.Load(), "inflates to more than its header tells of"));
+  members.resize(members.size() - more.size() + 5);
+  files.SetKernel(members);
+  CHECK(Contains(files.Load(), "cut short: the gzip data ends early"));
+}
+
+TEST_CASE("a compressed Image with something else behind it is an error") {
+  Files files;
+  Bytes file = Gzip(MakeImage(50'000, 50'000));
+  const std::size_t end = file.size();
+  file.resize(end + 100);
+  file.push_back(std::byte{'x'});
+  files.SetKernel(file);
+  CHECK(Contains(files.Load(), "corrupt: after its gzip data, from byte " + std::to_string(end) +
+                                   " on, the file has something else"));
+}
+
 TEST_CASE("a compressed Image that does not tell its size is an error") {
   Files files;
   files.SetKernel(Gzip(MakeImage(5000, 0)));
