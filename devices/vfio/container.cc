@@ -41,6 +41,17 @@ std::string JoinLines(const std::vector<std::string>& lines) {
   std::throw_with_nested(Error("the host's IOMMU cannot be used"));
 }
 
+// vfio_iommu_type1_attach_group: EINVAL where no domain serves both groups.
+[[noreturn]] void ThrowSecondGroupFailed(const std::exception& error, IommuType type) {
+  if (ErrnoOf(error) == EINVAL) {
+    std::throw_with_nested(
+        Error("its IOMMU is of another kind than that of the devices before it",
+              "devices of one guest need IOMMUs that can share a mapping: leave one of them out; "
+              "see: dmesg | tail"));
+  }
+  ThrowSetIommuFailed(error, type);
+}
+
 }  // namespace
 
 VfioContainer::VfioContainer(HostKernel& kernel, const HostSysfs& sysfs, IommuType type)
@@ -90,7 +101,13 @@ void VfioContainer::Attach(const Fd& group, const HostDevice& device) {
                     number + "/devices");
   }
   int container = fd_.get();
-  CheckedIoctl(group, IOCTL_CODE(VFIO_GROUP_SET_CONTAINER), &container);
+  try {
+    CheckedIoctl(group, IOCTL_CODE(VFIO_GROUP_SET_CONTAINER), &container);
+  } catch (const std::exception& error) {
+    // Into a container that has its type, a group is attached to the IOMMU at once.
+    if (groups_.empty()) throw;
+    ThrowSecondGroupFailed(error, type_);
+  }
   if (!groups_.empty()) return;
   // A container's type can be set once it has a group, and then only once.
   const unsigned long type = type_ == IommuType::kType1 ? VFIO_TYPE1v2_IOMMU : VFIO_NOIOMMU_IOMMU;

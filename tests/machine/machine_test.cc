@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -154,6 +155,25 @@ TEST_CASE("a host CPU that is not there is named, with where to see which are") 
         "  sched_setaffinity: Invalid argument\n"
         "to fix it:\n"
         "  correct cpu.affinity; the host's CPUs: cat /sys/devices/system/cpu/online\n");
+  CheckCleanEnd(board);
+}
+
+TEST_CASE("a thread that cannot be made is named, with the limits to raise") {
+  Board board;
+  board.AddCan();
+  pthread_attr_t before{};
+  pthread_getattr_default_np(&before);
+  pthread_attr_t huge{};
+  pthread_attr_init(&huge);
+  pthread_attr_setstacksize(&huge, std::size_t{1} << 47);  // more than there are addresses
+  pthread_setattr_default_np(&huge);
+  const Board::Outcome outcome = board.Run();
+  pthread_setattr_default_np(&before);
+  CHECK(Contains(outcome.chain,
+                 "cannot make the thread of vCPU 0\n"
+                 "  pthread_create: Resource temporarily unavailable\n"
+                 "to fix it:\n"));
+  CHECK(Contains(outcome.chain, "ulimit -u"));
   CheckCleanEnd(board);
 }
 

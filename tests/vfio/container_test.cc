@@ -125,6 +125,34 @@ TEST_CASE("an IOMMU that cannot be used for another reason says only that") {
         "the host's IOMMU cannot be used\n  VFIO_SET_IOMMU: No such device\n");
 }
 
+// What opening the timer, here behind an IOMMU of its own, says after the CAN controller is open.
+std::string SecondGroupComplaint(int error) {
+  Board board;
+  board.AddCan();
+  board.AddTimer();
+  board.kernel.host.devices[1].group = 8;
+  board.kernel.host.devices[1].no_iommu = false;
+  VfioContainer container(board.kernel, board.sysfs, IommuType::kType1);
+  const Fd can = container.OpenDevice(board.sysfs.Find(kCanName));
+  HostDevice timer = board.sysfs.Find(kTimerName);
+  timer.iommu_group = 8;
+  timer.no_iommu = false;
+  board.kernel.FailMatching("VFIO_GROUP_SET_CONTAINER", error);
+  return ChainOf([&] { return container.OpenDevice(timer); });
+}
+
+TEST_CASE("a second IOMMU that the container does not take is named, with what to do") {
+  CHECK(SecondGroupComplaint(EINVAL) ==
+        "its IOMMU is of another kind than that of the devices before it\n"
+        "  VFIO_GROUP_SET_CONTAINER: Invalid argument\n"
+        "to fix it:\n"
+        "  devices of one guest need IOMMUs that can share a mapping: leave one of them out; see: "
+        "dmesg | tail\n");
+  CHECK(Contains(SecondGroupComplaint(EPERM), "allow_unsafe_interrupts"));
+  CHECK(Contains(SecondGroupComplaint(ENODEV),
+                 "the host's IOMMU cannot be used\n  VFIO_GROUP_SET_CONTAINER: No such device\n"));
+}
+
 TEST_CASE("a no-IOMMU container without the capability says so") {
   Board board;
   board.AddTimer();

@@ -121,8 +121,13 @@ void GuestBoot::SetEntry(const VmPlan& plan) {
 
 void GuestBoot::MakeThreads(const BootParts& parts, const VcpuThread::StopHandler& on_stop) {
   for (unsigned id = 0; id < vcpus_.size(); ++id) {
-    threads_.push_back(std::make_unique<VcpuThread>(id, *vcpus_[id], bus_, exits_.emplace_back(),
-                                                    parts.undecodable_log, on_stop));
+    const Error context("cannot make the thread of vCPU " + std::to_string(id),
+                        "EAGAIN: raise the limit on threads (ulimit -u; pids.max of the cgroup) or "
+                        "make cpu.count smaller");
+    WithContext(context, [&] {
+      threads_.push_back(std::make_unique<VcpuThread>(id, *vcpus_[id], bus_, exits_.emplace_back(),
+                                                      parts.undecodable_log, on_stop));
+    });
     ApplyScheduling(parts.kernel, parts.plan.config.cpu, id, threads_.back()->tid());
   }
 }

@@ -11,6 +11,9 @@
 #include <cstdio>
 #include <cstring>
 #include <mutex>
+#include <system_error>
+
+#include "vmm/host/error.h"
 
 namespace microvm {
 namespace {
@@ -56,7 +59,11 @@ VcpuThread::VcpuThread(unsigned id, Vcpu& vcpu, MmioBus& bus, VcpuExits& exits, 
     : id_(id), vcpu_(vcpu), bus_(bus), on_stop_(std::move(on_stop)), exits_(exits), log_(log) {
   InstallKickHandler();
   const BlockedSignals blocked;
-  thread_ = std::thread([this] { Main(); });
+  try {
+    thread_ = std::thread([this] { Main(); });
+  } catch (const std::system_error& error) {
+    ThrowErrno(error.code().value(), "pthread_create");  // std::thread's own does not say
+  }
   ready_.acquire();
 }
 
