@@ -65,6 +65,23 @@ TEST_CASE("SIGTERM, SIGINT, SIGHUP and SIGQUIT end the machine and release its d
   }
 }
 
+TEST_CASE("SIGHUP, SIGINT and SIGQUIT stay ignored if they were, SIGTERM does not") {
+  for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM}) {
+    CAPTURE(signal);
+    Board board;
+    board.kernel.Script(0, {fakes::Meanwhile([signal] {
+                              ::kill(::getpid(), signal);
+                              ::usleep(100'000);
+                            }),
+                            fakes::PowerOff()});
+    const auto before = ::signal(signal, SIG_IGN);
+    const auto reason = board.Run().reason;
+    const auto after = ::signal(signal, before);
+    CHECK(reason == (signal == SIGTERM ? StopReason::kTerminated : StopReason::kPowerOff));
+    if (signal != SIGTERM) CHECK((after == SIG_IGN));
+  }
+}
+
 TEST_CASE("a signal that comes while the guest reboots is not forgotten") {
   Board board;
   for (int boot = 0; boot < 3; ++boot) {

@@ -49,7 +49,7 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
           {.hugepage_bytes = plan.config.memory.hugepage_bytes, .lock = plan.config.memory.lock}),
       containers_(std::move(opened.containers)),
       devices_(MakeDevices(plan, std::move(opened.devices))),
-      signals_(loop_, SIGINT, SIGTERM, SIGHUP),
+      signals_(loop_),
       vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }),
       console_(loop_, kernel, plan.config.console, [this] { Stop(StopReason::kConsoleQuit); }) {
   statistics_.name = plan.config.name;
@@ -60,7 +60,19 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
     counts_[index].host_interrupts_before = sysfs_.VfioInterrupts(devices_[index]->name());
   }
   DivertInterrupts();
-  signals_.add(SIGQUIT);
+  AwaitSignals();
+}
+
+void Machine::AwaitSignals() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+    // What our parent has us ignore (nohup, a shell's background) stays ignored.
+    struct sigaction before {};
+    if (sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_IGN &&
+        signal != SIGTERM) {
+      continue;
+    }
+    signals_.add(signal);
+  }
   signals_.async_wait([this](const asio::error_code& error, int) {
     if (!error) Stop(StopReason::kTerminated);
   });

@@ -41,6 +41,7 @@ class Machine {
   void ResetForReboot();
   void Stop(StopReason reason);
   void OnVcpuStopped();
+  void AwaitSignals();
   void DivertInterrupts();
   void CollectDevices();
 
