@@ -191,6 +191,50 @@ TEST_CASE("input that is a socket does not block the loop, not even after reboot
   CHECK(::recv(ends.read->get(), &byte, 1, MSG_DONTWAIT) <= 0);
 }
 
+TEST_CASE("a socket that has less than the kernel would wait for does not block the loop") {
+  Board board;
+  const Ends ends(true);
+  const int wanted = 2;  // read(2) waits for both, poll(2) for one
+  REQUIRE(::setsockopt(ends.read->get(), SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof(wanted)) == 0);
+  const StandardInput input(ends.read->get());
+  ends.Send("a");
+  board.kernel.Script(0, {fakes::Meanwhile([] { ::usleep(50'000); }), fakes::PowerOff()});
+  std::atomic<bool> done{false};
+  std::atomic<bool> rescued{false};
+  std::thread rescue([&] {
+    for (int wait = 0; wait < 100 && !done; ++wait) ::usleep(50'000);
+    if (done) return;
+    rescued = true;
+    ends.Send("rescue");
+  });
+  std::string output;
+  CHECK(RunWithConsole(board, output).reason == StopReason::kPowerOff);
+  done = true;
+  rescue.join();
+  CHECK_FALSE(rescued);
+}
+
+TEST_CASE("output into a socket is complete") {
+  Board board;
+  board.config.console.enabled = true;
+  board.config.console.input = false;
+  const Ends ends(true);
+  const int saved = ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+  std::fflush(stdout);
+  ::dup2(ends.write->get(), STDOUT_FILENO);
+  const std::string text(10'000, 'x');
+  auto script = Writes(text);
+  script.push_back(fakes::PowerOff());
+  board.kernel.Script(0, std::move(script));
+  const Board::Outcome outcome = board.Run();
+  ::dup2(saved, STDOUT_FILENO);
+  ::close(saved);
+  CHECK(outcome.reason == StopReason::kPowerOff);
+  std::string output(text.size() + 1, '\0');
+  const ssize_t count = ::recv(ends.read->get(), output.data(), output.size(), MSG_DONTWAIT);
+  CHECK(count == static_cast<ssize_t>(text.size()));
+}
+
 TEST_CASE("closed standard streams are no error") {
   Board board;
   const int in = ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);

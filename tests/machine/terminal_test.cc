@@ -31,6 +31,7 @@ class Child {
     REQUIRE(::grantpt(master_.get()) == 0);
     REQUIRE(::unlockpt(master_.get()) == 0);
     const std::string slave = ::ptsname(master_.get());  // NOLINT(concurrency-mt-unsafe)
+    REQUIRE(::tcgetattr(master_.get(), &mode_) == 0);
     pid_ = ::fork();
     if (pid_ != 0) return;
     ::setsid();
@@ -60,6 +61,16 @@ class Child {
   void Type(const std::string& text) const {
     CHECK(::write(master_.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
   }
+  void Signal(int signal) const { CHECK(::kill(pid_, signal) == 0); }
+  // Waits for it to stop.
+  [[nodiscard]] bool IsStopped() const {
+    int status = 0;
+    return ::waitpid(pid_, &status, WUNTRACED) == pid_ && WIFSTOPPED(status);
+  }
+  [[nodiscard]] const termios& mode() const { return mode_; }
+  void SetMode(const termios& mode) const {
+    CHECK(::tcsetattr(master_.get(), TCSANOW, &mode) == 0);
+  }
   // The wait status of its end.
   int Wait() {
     int status = 0;
@@ -70,6 +81,7 @@ class Child {
 
  private:
   fakes::RealFd master_;
+  termios mode_{};  // before it
   pid_t pid_ = 0;
 };
 
@@ -89,6 +101,34 @@ TEST_CASE("a terminal is raw while the guest runs; Ctrl-] q ends it and restores
   const int status = child.Wait();
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == static_cast<int>(StopReason::kConsoleQuit));
+  CHECK(child.Becomes(false));
+}
+
+TEST_CASE("a stopped program gives the terminal back, and has it raw again when it goes on") {
+  Child child(RunUntilEnded);
+  REQUIRE(child.Becomes(true));
+  child.Signal(SIGTSTP);
+  CHECK(child.IsStopped());
+  CHECK(child.Becomes(false));
+  child.Signal(SIGCONT);
+  CHECK(child.Becomes(true));
+  child.Type("\x1dq");
+  CHECK(WEXITSTATUS(child.Wait()) == static_cast<int>(StopReason::kConsoleQuit));
+  CHECK(child.Becomes(false));
+}
+
+TEST_CASE("a program that was stopped without a word has the terminal raw again too") {
+  Child child(RunUntilEnded);
+  const termios mode = child.mode();
+  REQUIRE(child.Becomes(true));
+  child.Signal(SIGSTOP);
+  CHECK(child.IsStopped());
+  child.SetMode(mode);  // as a shell does when its job stops
+  REQUIRE(child.Becomes(false));
+  child.Signal(SIGCONT);
+  CHECK(child.Becomes(true));
+  child.Type("\x1dq");
+  CHECK(WEXITSTATUS(child.Wait()) == static_cast<int>(StopReason::kConsoleQuit));
   CHECK(child.Becomes(false));
 }
 

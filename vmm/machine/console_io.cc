@@ -2,12 +2,15 @@
 #include "vmm/machine/console_io.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <asio/post.hpp>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <span>
 #include <string>
 
 #include "vmm/host/error.h"
@@ -34,12 +37,26 @@ int OpenForLoop(int fd, int access) {
   return DuplicateForLoop(fd);
 }
 
+// As read and write, but that they never block: a socket cannot be opened anew.
+ssize_t ReadNow(int fd, std::span<std::uint8_t> buffer) {
+  const ssize_t count = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (count >= 0 || errno != ENOTSOCK) return count;
+  return ::read(fd, buffer.data(), buffer.size());
+}
+
+ssize_t WriteNow(int fd, std::span<const std::uint8_t> buffer) {
+  const ssize_t count = ::send(fd, buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (count >= 0 || errno != ENOTSOCK) return count;
+  return ::write(fd, buffer.data(), buffer.size());
+}
+
 }  // namespace
 
 ConsoleIo::ConsoleIo(EventLoop& loop, HostKernel& kernel, const ConsoleConfig& config,
                      std::function<void()> on_quit)
     : loop_(loop),
       on_quit_(std::move(on_quit)),
+      job_control_(loop),
       notification_(loop, kernel, [this] { OnNotification(); }),
       output_(loop),
       output_delay_(loop),
@@ -51,9 +68,24 @@ ConsoleIo::ConsoleIo(EventLoop& loop, HostKernel& kernel, const ConsoleConfig& c
   if (::isatty(STDIN_FILENO) != 0) {
     terminal_.emplace();
     if (!terminal_->active()) return;  // in the background: the terminal is somebody else's
+    job_control_.add(SIGTSTP);
+    job_control_.add(SIGCONT);
+    AwaitJobControl();
   }
   input_.assign(OpenForLoop(STDIN_FILENO, O_RDONLY));
   AwaitInput();
+}
+
+void ConsoleIo::AwaitJobControl() {
+  job_control_.async_wait([this](const asio::error_code& error, int signal) {
+    if (error) return;
+    if (signal == SIGTSTP) {
+      terminal_->Stop();
+    } else {
+      terminal_->Continue();
+    }
+    AwaitJobControl();
+  });
 }
 
 void ConsoleIo::Attach(Pl011* uart) {
@@ -109,8 +141,9 @@ void ConsoleIo::WriteBuffer(std::size_t from) {
 }
 
 void ConsoleIo::OnWritable(std::size_t from) {
-  const ssize_t count =
-      ::write(output_.native_handle(), output_buffer_.data() + from, output_length_ - from);
+  const std::span<const std::uint8_t> rest =
+      std::span(output_buffer_).subspan(from, output_length_ - from);
+  const ssize_t count = WriteNow(output_.native_handle(), rest);
   if (count > 0) from += static_cast<std::size_t>(count);
   if (count < 0 && errno != EAGAIN && errno != EINTR) output_broken_ = true;
   if (!output_broken_ && from < output_length_) {
@@ -126,8 +159,7 @@ void ConsoleIo::AwaitInput() {
   input_.async_wait(asio::posix::descriptor_base::wait_read, [this](const asio::error_code& error) {
     if (error == asio::error::operation_aborted) return;
     input_awaited_ = false;
-    const ssize_t count =
-        ::read(input_.native_handle(), input_buffer_.data(), input_buffer_.size());
+    const ssize_t count = ReadNow(input_.native_handle(), input_buffer_);
     if (count > 0) {
       OnInput(static_cast<std::size_t>(count));
     } else if (count < 0 && (errno == EAGAIN || errno == EINTR)) {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <asio/posix/stream_descriptor.hpp>
+#include <asio/signal_set.hpp>
 #include <asio/steady_timer.hpp>
 #include <atomic>
 #include <chrono>
@@ -39,6 +40,7 @@ class ConsoleIo final : public Pl011Host {
   void ReceiveReady() noexcept override;
 
  private:
+  void AwaitJobControl();
   void OnNotification();
   void WriteSome();
   void WriteBuffer(std::size_t from);
@@ -50,6 +52,7 @@ class ConsoleIo final : public Pl011Host {
   EventLoop& loop_;
   std::function<void()> on_quit_;
   std::optional<RawTerminal> terminal_;
+  asio::signal_set job_control_;
   Pl011* uart_ = nullptr;
 
   LoopEvent notification_;

@@ -22,6 +22,20 @@ void Restore() {
   if (must_restore.exchange(false)) tcsetattr(STDIN_FILENO, TCSANOW, &saved_mode);
 }
 
+// -1: a terminal that is not our controlling one, where there is no background.
+bool InForeground() {
+  const pid_t foreground = tcgetpgrp(STDIN_FILENO);
+  return foreground == -1 || foreground == getpgrp();
+}
+
+bool MakeRaw() {
+  termios raw = saved_mode;
+  cfmakeraw(&raw);
+  raw.c_oflag |= OPOST;  // our own messages still end their lines
+  must_restore = true;
+  return tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
 void RestoreAndDie(int signal) {
   Restore();
   raise(signal);  // SA_RESETHAND has put the default action back
@@ -30,20 +44,13 @@ void RestoreAndDie(int signal) {
 }  // namespace
 
 RawTerminal::RawTerminal() {
-  if (isatty(STDIN_FILENO) == 0) return;
-  // -1: a terminal that is not our controlling one, where there is no background.
-  const pid_t foreground = tcgetpgrp(STDIN_FILENO);
-  if (foreground != -1 && foreground != getpgrp()) return;
+  if (isatty(STDIN_FILENO) == 0 || !InForeground()) return;
   if (tcgetattr(STDIN_FILENO, &saved_mode) != 0) return;
   struct sigaction action {};
   action.sa_handler = RestoreAndDie;
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   for (const int signal : kFatalSignals) sigaction(signal, &action, nullptr);
-  must_restore = true;
-  termios raw = saved_mode;
-  cfmakeraw(&raw);
-  raw.c_oflag |= OPOST;  // our own messages still end their lines
-  if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0) {
+  if (!MakeRaw()) {
     must_restore = false;
     ThrowErrno("tcsetattr");
   }
@@ -51,5 +58,15 @@ RawTerminal::RawTerminal() {
 }
 
 RawTerminal::~RawTerminal() { Restore(); }
+
+void RawTerminal::Stop() {
+  // In the background, to change the mode would stop us before we have.
+  if (InForeground()) Restore();
+  raise(SIGSTOP);
+}
+
+void RawTerminal::Continue() {
+  if (InForeground()) MakeRaw();
+}
 
 }  // namespace microvm

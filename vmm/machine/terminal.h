@@ -19,6 +19,12 @@ class RawTerminal {
 
   [[nodiscard]] bool active() const { return active_; }
 
+  // Gives the terminal back, stops the process as SIGSTOP does, and returns when it goes on.
+  void Stop();
+  // After SIGCONT: raw again, if we are in the foreground. Whoever stopped us, or the shell in the
+  // meantime, may have changed the mode.
+  void Continue();
+
  private:
   bool active_ = false;
 };
