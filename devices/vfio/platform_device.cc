@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "devices/vfio/reset_recipe.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -109,10 +110,10 @@ std::vector<std::unique_ptr<ArmedInterrupt>> VfioPlatformDevice::ArmInterrupts(c
   return armed;
 }
 
-bool VfioPlatformDevice::Reset() {
-  if (!device_->can_reset()) return false;
-  device_->Reset();
-  return true;
+void VfioPlatformDevice::Reset() {
+  if (plan_.reset.policy == ResetPolicy::kNone) return;
+  if (device_->can_reset()) device_->Reset();
+  RunRecipe(*device_, plan_.reset.recipe);
 }
 
 std::uint64_t VfioPlatformDevice::mapped_bytes() const {

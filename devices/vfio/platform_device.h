@@ -86,8 +86,9 @@ class VfioPlatformDevice {
   void AddRegions(Vm& vm, MmioBus& bus);
   // Connects the interrupts to a VM whose vGIC is initialised.
   [[nodiscard]] std::vector<std::unique_ptr<ArmedInterrupt>> ArmInterrupts(const Vm& vm);
-  // Resets the device where the kernel can; false if it cannot.
-  bool Reset();
+  // Brings the device to rest as its configuration says: by the kernel's reset where it has one,
+  // then by the recipe. Its interrupts must not be armed. Throws a chain.
+  void Reset();
 
   [[nodiscard]] const std::string& name() const { return plan_.host; }
   [[nodiscard]] const PlannedDevice& plan() const { return plan_; }

@@ -73,7 +73,8 @@ void Board::AddCan(DmaMode dma) {
                                  .can_reset = true,
                                  .regions = {{.size_bytes = 0x6000}},
                                  .irqs = {{.level = true}}});
-  config.platform.push_back({.host = kCanName, .dma = dma, .clocks_hz = {}, .drop = {}});
+  config.platform.push_back(
+      {.host = kCanName, .dma = dma, .clocks_hz = {}, .drop = {}, .reset = {}});
 }
 
 void Board::AddTimer() {
@@ -91,7 +92,7 @@ void Board::AddTimer() {
        .regions = {{.size_bytes = 0x100, .mappable = false}, {.size_bytes = 0x1000}},
        .irqs = {{.level = false}, {.level = true}}});
   config.platform.push_back(
-      {.host = kTimerName, .dma = DmaMode::kNone, .clocks_hz = {}, .drop = {}});
+      {.host = kTimerName, .dma = DmaMode::kNone, .clocks_hz = {}, .drop = {}, .reset = {}});
 }
 
 Board::Outcome Board::Run() {

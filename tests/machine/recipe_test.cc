@@ -28,6 +28,8 @@ constexpr const char* kMachine =
     "eventfd\n"  // the resample
     "eventfd\n"  // the end of a vCPU
     "eventfd\n"  // the console's
+    // Before the device can reach the guest's RAM.
+    "VFIO_DEVICE_RESET\n"
     "VFIO_IOMMU_MAP_DMA\n";
 
 constexpr const char* kBoot =
@@ -68,8 +70,9 @@ constexpr const char* kEndOfBoot =
     "close vcpu 0\n"
     "close vm\n";
 
-// The device is closed, and with that quiet, before the container that maps memory for it.
+// The device is brought to rest and closed before the container that maps memory for it.
 constexpr const char* kEndOfMachine =
+    "VFIO_DEVICE_RESET\n"
     "close eventfd\n"
     "close eventfd\n"
     "close eventfd\n"
@@ -134,6 +137,71 @@ TEST_CASE("a level that stays high over a reset interrupts the next boot too") {
   CHECK(board.Run().reason == StopReason::kPowerOff);
   CHECK(before == 1);
   CHECK(board.kernel.violations() == std::vector<std::string>{});
+}
+
+// How often a recipe's only step, a write, was run, and where.
+std::vector<std::string> BootsAndWrites(const Board& board) {
+  std::vector<std::string> seen;
+  for (const std::string& call : board.kernel.log()) {
+    if (call == "pwrite" || call == "KVM_CREATE_VM 32" || call == "VFIO_IOMMU_MAP_DMA" ||
+        call == "VFIO_DEVICE_RESET" || call == "VFIO_DEVICE_SET_IRQS 0 mask") {
+      seen.push_back(call);
+    }
+  }
+  return seen;
+}
+
+TEST_CASE("a recipe runs after the kernel's reset: at the start, at a reboot and at the end") {
+  Board board;
+  board.AddCan();
+  board.config.platform[0].reset.recipe = {
+      {.action = ResetStep::Action::kWrite, .value = 1, .mask = 0xffff'ffff}};
+  board.kernel.Script(0, {fakes::Reset()});
+  board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(board.Run().reason == StopReason::kPowerOff);
+  CHECK(BootsAndWrites(board) ==
+        std::vector<std::string>{"VFIO_DEVICE_RESET", "pwrite", "VFIO_IOMMU_MAP_DMA",
+                                 "KVM_CREATE_VM 32", "VFIO_DEVICE_SET_IRQS 0 mask",
+                                 "VFIO_DEVICE_RESET", "pwrite", "KVM_CREATE_VM 32",
+                                 "VFIO_DEVICE_SET_IRQS 0 mask", "VFIO_DEVICE_RESET", "pwrite"});
+  CHECK(board.kernel.violations() == std::vector<std::string>{});
+}
+
+TEST_CASE("a device that does not come to rest is not given to a guest") {
+  Board board;
+  board.AddCan();
+  board.config.platform[0].reset.recipe = {
+      {.action = ResetStep::Action::kPoll, .value = 1, .mask = 1, .us = 1}};
+  const Board::Outcome outcome = board.Run();
+  CHECK(fakes::Contains(outcome.chain,
+                        "cannot bring device 'ff070000.canfd' to rest\n"
+                        "  step 1 of its recipe (poll at 0x0 of region 0)\n"
+                        "    after 1 us the register's bits 0x1 are 0x0, not 0x1"));
+  CHECK_FALSE(fakes::Contains(fakes::Lines(board.kernel.log()), "VFIO_IOMMU_MAP_DMA"));
+  CHECK(board.kernel.Live() == std::vector<std::string>{});
+}
+
+TEST_CASE("a device that does not come to rest at the end is an error, and the others are reset") {
+  Board board;
+  board.AddTimer();
+  board.AddCan();
+  // A register that stays as the guest leaves it.
+  board.config.platform[0].reset.recipe = {
+      {.action = ResetStep::Action::kPoll, .value = 0, .mask = 0xff, .us = 1}};
+  board.kernel.Script(0, {fakes::MmioWrite(0x1400'0000, 4, 7), fakes::PowerOff()});
+  const Board::Outcome outcome = board.Run();
+  CHECK(fakes::Contains(outcome.chain, "cannot bring device 'ff120000.timer' to rest"));
+  const auto log = board.kernel.log();
+  CHECK(std::count(log.begin(), log.end(), "VFIO_DEVICE_RESET") == 2);
+}
+
+TEST_CASE("reset = \"none\" leaves a device as it is") {
+  Board board;
+  board.AddCan();
+  board.config.platform[0].reset.policy = ResetPolicy::kNone;
+  board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(board.Run().reason == StopReason::kPowerOff);
+  CHECK_FALSE(fakes::Contains(fakes::Lines(board.kernel.log()), "VFIO_DEVICE_RESET"));
 }
 
 TEST_CASE("a device that cannot be reset is masked over a reboot all the same") {

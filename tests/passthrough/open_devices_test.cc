@@ -84,7 +84,8 @@ TEST_CASE("two devices of one group share it") {
                         .compatible = "acme,uart"});
   board.kernel.host.devices.push_back(
       {.name = "ff060000.canfd", .group = 7, .regions = {}, .irqs = {}});
-  board.config.platform.push_back({.host = "ff060000.canfd", .clocks_hz = {}, .drop = {}});
+  board.config.platform.push_back(
+      {.host = "ff060000.canfd", .clocks_hz = {}, .drop = {}, .reset = {}});
   const OpenedDevices opened = OpenDevices(board.kernel, board.sysfs, board.config.platform);
   CHECK(opened.devices.size() == 2);
 }
@@ -94,7 +95,7 @@ TEST_CASE("two devices of one group cannot differ in what they reach") {
   board.AddCan();
   board.host.AddDevice({.name = "ff060000.canfd", .group = 7, .node = "/axi/uart@ff000000"});
   board.config.platform.push_back(
-      {.host = "ff060000.canfd", .dma = DmaMode::kNone, .clocks_hz = {}, .drop = {}});
+      {.host = "ff060000.canfd", .dma = DmaMode::kNone, .clocks_hz = {}, .drop = {}, .reset = {}});
   CHECK(Complaint(board) ==
         "cannot pass through 'ff060000.canfd'\n"
         "  it shares IOMMU group 7 with 'ff070000.canfd', which has another dma mode\n"
@@ -116,7 +117,7 @@ TEST_CASE("a device of another driver, or of none, is refused with the command t
     Board board;
     board.host.AddDevice(
         {.name = kCanName, .driver = driver, .group = 7, .node = "/axi", .compatible = ""});
-    board.config.platform.push_back({.host = kCanName, .clocks_hz = {}, .drop = {}});
+    board.config.platform.push_back({.host = kCanName, .clocks_hz = {}, .drop = {}, .reset = {}});
     CHECK(Complaint(board) == std::string("cannot pass through 'ff070000.canfd'\n  ") +
                                   (driver.empty()
                                        ? "it is bound to no driver"
@@ -128,7 +129,7 @@ TEST_CASE("a device of another driver, or of none, is refused with the command t
 TEST_CASE("a device without an IOMMU group is refused with the way to a no-IOMMU one") {
   Board board;
   board.host.AddDevice({.name = kCanName, .group = {}, .node = "/axi", .compatible = ""});
-  board.config.platform.push_back({.host = kCanName, .clocks_hz = {}, .drop = {}});
+  board.config.platform.push_back({.host = kCanName, .clocks_hz = {}, .drop = {}, .reset = {}});
   const std::string complaint = Complaint(board);
   CHECK(Contains(complaint, "it has no IOMMU group"));
   CHECK(Contains(complaint, "vfio.enable_unsafe_noiommu_mode=1"));
@@ -146,7 +147,7 @@ TEST_CASE("a device that needs DMA is refused where no IOMMU stands before it") 
 TEST_CASE("a device without a node is refused") {
   Board board;
   board.host.AddDevice({.name = kCanName, .group = 7, .node = "", .compatible = ""});
-  board.config.platform.push_back({.host = kCanName, .clocks_hz = {}, .drop = {}});
+  board.config.platform.push_back({.host = kCanName, .clocks_hz = {}, .drop = {}, .reset = {}});
   CHECK(Contains(Complaint(board), "it has no node in a device tree"));
 }
 

@@ -11,11 +11,12 @@ VIRT = BoardKind("virt")
 BOOTS = 20
 
 
-def reboots(board, words="", boots=BOOTS):
+def reboots(board, words="", boots=BOOTS, extra=""):
     """Each boot counts its own interrupts; the device's count is theirs together."""
     before = host_interrupts(board)
     with bound(board):
-        run = Finished(board, configuration(f"mode=reboot boots={boots} count=10 {words}"), 300)
+        run = Finished(board, configuration(f"mode=reboot boots={boots} count=10 {words}") + extra,
+                       300)
         host = host_interrupts(board) - before
     equal("exit status", run.status, 0)
     true("the guest is content", run.output.rstrip().endswith("guest: ok reboot"), run)

@@ -138,6 +138,7 @@ PlatformConfig ReadPlatform(TomlReader& reader) {
     platform.clocks_hz[name] = static_cast<std::uint64_t>(hz);
   }
   platform.drop = reader.Strings("drop");
+  platform.reset = ReadResetConfig(reader);
   reader.Finish();
   return platform;
 }

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "vmm/config/reset_config.h"
+
 namespace microvm {
 
 enum class SchedulingPolicy { kOther, kFifo, kRoundRobin };
@@ -62,6 +64,7 @@ struct PlatformConfig {
   InterruptPath interrupts = InterruptPath::kIrqfd;
   std::map<std::string, std::uint64_t> clocks_hz;  // rates the host cannot tell, by clock name
   std::vector<std::string> drop;                   // properties left out of the guest's node
+  ResetConfig reset;
 };
 
 // What the user asked for, validated on its own: nothing of the host has been looked at.

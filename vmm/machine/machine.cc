@@ -53,6 +53,8 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
       vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }),
       console_(loop_, kernel, plan.config.console, [this] { Stop(StopReason::kConsoleQuit); }) {
   statistics_.name = plan.config.name;
+  // What an earlier user left running, killed perhaps, stops before it can reach this guest's RAM.
+  ResetDevices();
   if (NeedsDma(plan)) containers_.mapped->MapDma(plan.ram, memory_.host_start());
   counts_.resize(devices_.size());
   for (std::size_t index = 0; index < devices_.size(); ++index) {
@@ -79,18 +81,32 @@ void Machine::AwaitSignals() {
 }
 
 StopReason Machine::Run() {
+  std::exception_ptr failure;
+  StopReason reason{};
   try {
-    StopReason reason = RunBoot();
-    while (reason == StopReason::kReset) {
-      ResetForReboot();
-      reason = RunBoot();
-    }
-    CollectDevices();
-    return reason;
+    reason = RunBoots();
   } catch (...) {
-    CollectDevices();
-    throw;
+    failure = std::current_exception();
   }
+  try {
+    ResetDevices();
+  } catch (const std::exception& error) {
+    if (failure) std::fprintf(stderr, "microvm: %s", FormatChain(error).c_str());
+    if (!failure) failure = std::current_exception();
+  }
+  CollectDevices();
+  if (failure) std::rethrow_exception(failure);
+  return reason;
+}
+
+StopReason Machine::RunBoots() {
+  StopReason reason = RunBoot();
+  while (reason == StopReason::kReset) {
+    ResetDevices();
+    memory_.Clear(NeedsDma(plan_));
+    reason = RunBoot();
+  }
+  return reason;
 }
 
 StopReason Machine::RunBoot() {
@@ -132,11 +148,18 @@ void Machine::OnVcpuStopped() {
   if (const int reason = vcpu_stop_; reason != kNothing) Stop(static_cast<StopReason>(reason));
 }
 
-void Machine::ResetForReboot() {
+// One that cannot be brought to rest does not keep the others from it.
+void Machine::ResetDevices() {
+  std::exception_ptr failure;
   for (const auto& device : devices_) {
-    WithContext(Error("device '" + device->name() + "'"), [&] { device->Reset(); });
+    try {
+      WithContext(Error("cannot bring device '" + device->name() + "' to rest"),
+                  [&] { device->Reset(); });
+    } catch (...) {
+      if (!failure) failure = std::current_exception();
+    }
   }
-  memory_.Clear(NeedsDma(plan_));
+  if (failure) std::rethrow_exception(failure);
 }
 
 void Machine::Stop(StopReason reason) {

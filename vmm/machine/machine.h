@@ -38,7 +38,8 @@ class Machine {
 
  private:
   StopReason RunBoot();
-  void ResetForReboot();
+  StopReason RunBoots();
+  void ResetDevices();
   void Stop(StopReason reason);
   void OnVcpuStopped();
   void AwaitSignals();

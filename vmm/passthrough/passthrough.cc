@@ -63,6 +63,7 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
     facts.interrupts.push_back({interrupt.automasked});
   }
   facts.clocks = ReadClocks(*tree, *node, sysfs.root());
+  facts.can_reset = device.can_reset();
   facts.tree = tree;
   facts.node_path = *host.device_tree_path;
   return facts;

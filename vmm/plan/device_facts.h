@@ -34,6 +34,7 @@ struct DeviceFacts {
   std::vector<RegionFacts> regions;
   std::vector<InterruptFacts> interrupts;
   std::vector<ClockFacts> clocks;
+  bool can_reset = false;                  // by VFIO_DEVICE_RESET
   std::shared_ptr<const DeviceTree> tree;  // the host's
   std::string node_path;                   // the device's node in it
 };

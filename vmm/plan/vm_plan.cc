@@ -8,6 +8,7 @@
 
 #include "vmm/memory/address_allocator.h"
 #include "vmm/plan/device_node.h"
+#include "vmm/plan/reset_check.h"
 
 namespace microvm {
 namespace {
@@ -67,6 +68,7 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const PlatformLayout& layout,
   device.host = facts.config.host;
   device.dma = facts.config.dma;
   device.interrupt_path = facts.config.interrupts;
+  device.reset = facts.config.reset;
   for (std::size_t index = 0; index < facts.regions.size(); ++index) {
     const RegionFacts& region = facts.regions[index];
     const std::string owner = device.host + " region " + std::to_string(index);
@@ -79,6 +81,7 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const PlatformLayout& layout,
         {Spi{next_spi++}, interrupt.automasked ? Trigger::kLevel : Trigger::kEdge});
   }
   MakeDeviceNode(facts, device, next_phandle);
+  CheckReset(facts);
   return device;
 }
 

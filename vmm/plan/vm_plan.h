@@ -68,6 +68,7 @@ struct PlannedDevice {
   std::vector<PlannedInterrupt> interrupts;
   std::vector<PlannedClock> clocks;
   PlannedNode node;
+  ResetConfig reset;
   std::vector<std::string> left_out;  // host properties that did not cross, each with the reason
 };
 

@@ -28,6 +28,7 @@ void RunStorm(Guest& guest) {
   storm.device.Quiesce();
   storm.device.RaiseAndHold();
   guest.ConnectDevice({&Weather, &storm});
+  guest.console().Line("ready");
   const std::uint64_t deadline = DeadlineAfter(guest.Number("timeout_ms", 10'000) * 1000);
   while (storm.entries < storm.until) {
     if (Counter() > deadline) Fail("storm entries=", storm.entries.load());
