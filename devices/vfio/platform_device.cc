@@ -63,9 +63,8 @@ void ArmedInterrupt::Disarm(bool report) noexcept {
   if (level_) attempt([this] { device_.ClearUnmaskEvent(index_); });
 }
 
-VfioPlatformDevice::VfioPlatformDevice(std::unique_ptr<VfioDevice> device,
-                                       const PlannedDevice& plan)
-    : device_(std::move(device)), plan_(plan) {
+VfioPlatformDevice::VfioPlatformDevice(std::unique_ptr<VfioDevice> device, PlannedDevice plan)
+    : device_(std::move(device)), plan_(std::move(plan)) {
   for (std::uint32_t index = 0; index < plan_.regions.size(); ++index) {
     if (plan_.regions[index].mapped) {
       mappings_.push_back(device_->MapRegion(index));

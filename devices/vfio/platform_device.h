@@ -73,7 +73,7 @@ class ArmedInterrupt {
 class VfioPlatformDevice {
  public:
   // Maps every region the plan maps and makes the eventfds. Throws a chain.
-  VfioPlatformDevice(std::unique_ptr<VfioDevice> device, const PlannedDevice& plan);
+  VfioPlatformDevice(std::unique_ptr<VfioDevice> device, PlannedDevice plan);
 
   // Has VFIO signal `eventfd`, which outlives the device, for an interrupt, in place of the eventfd
   // that KVM injects for, kvm_trigger(). Before any boot.

@@ -70,14 +70,14 @@ Bytes Gzip(const Bytes& plain) {
 // Boot files in a folder, and the guest they are loaded into.
 class Files {
  public:
-  BootImages Open() { return BootImages(kernel_, config_); }
+  BootImages Open() { return {kernel_, config_}; }
   std::string OpenComplaint() {
     return fakes::ChainOf([&] { Open(); });
   }
   void SetKernel(const Bytes& content) { config_.kernel = folder_.Write("Image", content); }
   void SetInitrd(const Bytes& content) { config_.initrd = folder_.Write("initrd", content); }
   void SetKernelPath(const std::filesystem::path& path) { config_.kernel = path; }
-  const std::filesystem::path& folder() const { return folder_.path(); }
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_.path(); }
 
   // Loads into zeroed RAM; gives the complaint, if any.
   std::string Load() {
@@ -99,11 +99,11 @@ class Files {
     std::filesystem::resize_file(config_.kernel, changed.size());
     return fakes::ChainOf([&] { images.Load(*plan, memory); });
   }
-  bool RamHolds(std::uint64_t address, const Bytes& content) const {
+  [[nodiscard]] bool RamHolds(std::uint64_t address, const Bytes& content) const {
     const auto span = memory.Span({address}, content.size());
     return std::equal(span.begin(), span.end(), content.begin());
   }
-  bool RamIsZero(std::uint64_t from, std::uint64_t to) const {
+  [[nodiscard]] bool RamIsZero(std::uint64_t from, std::uint64_t to) const {
     const auto span = memory.Span({from}, to - from);
     return std::all_of(span.begin(), span.end(), [](std::byte b) { return b == std::byte{0}; });
   }

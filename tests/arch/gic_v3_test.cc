@@ -13,7 +13,6 @@ namespace microvm {
 namespace {
 
 using fakes::ChainOf;
-using fakes::Contains;
 using fakes::FakeKernel;
 using fakes::PlanInput;
 

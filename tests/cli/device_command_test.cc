@@ -38,7 +38,7 @@ class Host {
                     .no_iommu = true,
                     .node = "/axi/timer@ff120000"});
   }
-  std::string Output(Command command, const std::vector<std::string>& devices) const {
+  [[nodiscard]] std::string Output(Command command, const std::vector<std::string>& devices) const {
     CommandLine line;
     line.command = command;
     line.devices = devices;
@@ -47,7 +47,8 @@ class Host {
     CHECK(status == 0);
     return out.text();
   }
-  std::string Complaint(Command command, const std::vector<std::string>& devices) const {
+  [[nodiscard]] std::string Complaint(Command command,
+                                      const std::vector<std::string>& devices) const {
     return fakes::ChainOf([&] { return Output(command, devices); });
   }
 

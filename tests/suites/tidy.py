@@ -5,8 +5,8 @@ A file that was clean stays clean while nothing that clang-tidy reads has change
 by what is quick to know (the file, all headers of the project, the installed packages), then by the preprocessed source.
 
 Most of clang-tidy's time goes into the libraries' headers, so what is not known to be clean is checked together with
-its neighbours, in one source that includes them. Only where that has a finding, or cannot be compiled as two files use
-one name, is each checked on its own.
+its neighbours, in one source that includes them. Only where that cannot be compiled, as two files use one name, is each
+checked on its own.
 """
 
 import collections
@@ -115,14 +115,32 @@ class Tidy:
                              stderr=subprocess.STDOUT, text=True, check=False)
         return run.stdout if run.returncode != 0 else ""
 
-    def all_clean(self, sources):
-        """Whether sources that are compiled alike are clean together."""
-        with tempfile.NamedTemporaryFile("w", suffix=".cc") as file:
+    def findings_together(self, sources):
+        """{source: findings} of sources that are compiled alike, in one run; nothing if they cannot
+        be compiled as one."""
+        # clang-tidy takes its configuration from the folders above the file.
+        folder = self.top / "build/tidy" / os.path.dirname(sources[0])
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", suffix=".cc", dir=folder) as file:
             file.writelines(f'#include "{self.top / source}"  // NOLINT(bugprone-suspicious-include)\n'
                             for source in sources)
             file.flush()
             project = rf"({re.escape(str(self.top))}/.*\.cc|(vmm|devices|arch)/.*\.h)$"
-            return not self.findings(sources[0], file.name, [f"--header-filter={project}"])
+            text = self.findings(sources[0], file.name, [f"--header-filter={project}"])
+        if "[clang-diagnostic-error]" in text:
+            return None
+        found = {source: text if f"{self.top / source}:" in text else "" for source in sources}
+        if text and not any(found.values()):
+            found[sources[0]] = text  # in a header
+        return found
+
+    def mirror_settings(self):
+        """build/tidy has the .clang-tidy of each folder, the root's aside, which lies above it."""
+        for name in self.git("*/.clang-tidy"):
+            mirrored = self.top / "build/tidy" / name
+            mirrored.parent.mkdir(parents=True, exist_ok=True)
+            mirrored.unlink(missing_ok=True)
+            mirrored.symlink_to(self.top / name)
 
     def check(self, sources):
         """[(source, findings, whether the cache knew)] of sources that are compiled alike."""
@@ -138,9 +156,10 @@ class Tidy:
                 results.append((source, "", True))
             else:
                 unknown[source] = (quick, exact)
-        together = len(unknown) > 1 and self.all_clean(list(unknown))
+        together = self.findings_together(list(unknown)) if len(unknown) > 1 else None
         for source, keys in unknown.items():
-            findings = "" if together else self.findings(source, str(self.top / source))
+            findings = (self.findings(source, str(self.top / source)) if together is None
+                        else together[source])
             if not findings:
                 for key in keys:
                     key.touch()
@@ -158,6 +177,7 @@ class Tidy:
 
 def main(top, cache, results_path):
     tidy = Tidy(top, cache)
+    tidy.mirror_settings()
     failed = known = done = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool, \
             open(results_path, "w", encoding="utf-8") as results:

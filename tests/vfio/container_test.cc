@@ -21,7 +21,7 @@ using fakes::kTimerName;
 // What opening the CAN controller through a container of its own complains about.
 std::string CanComplaint(Board& board) {
   board.AddCan();
-  const std::string chain = ChainOf([&] {
+  std::string chain = ChainOf([&] {
     VfioContainer container(board.kernel, board.sysfs, IommuType::kType1);
     return container.OpenDevice(board.sysfs.Find(kCanName));
   });

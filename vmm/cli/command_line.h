@@ -36,8 +36,8 @@ struct CommandLine {
   std::vector<std::string> devices;  // kDevice...: names
 };
 
-// `arguments` without the program's name. Throws UsageError. Pure.
-CommandLine ParseCommandLine(std::span<const char* const> arguments);
+// `list` is the arguments without the program's name. Throws UsageError. Pure.
+CommandLine ParseCommandLine(std::span<const char* const> list);
 
 extern const char* const kHelpText;
 

@@ -62,9 +62,9 @@ void ConfigProblems::ThrowIfAny() const {
   throw ConfigError(text);
 }
 
-TomlReader::TomlReader(const toml::table* table, std::string name, const toml::source_region& place,
+TomlReader::TomlReader(const toml::table* table, std::string name, toml::source_region place,
                        ConfigProblems& problems)
-    : table_(table), name_(std::move(name)), place_(place), problems_(&problems) {}
+    : table_(table), name_(std::move(name)), place_(std::move(place)), problems_(&problems) {}
 
 const toml::node* TomlReader::Take(std::string_view key) {
   consumed_.emplace(key);

@@ -37,7 +37,7 @@ class ConfigProblems {
 class TomlReader {
  public:
   // `table` may be null: an absent table, all of whose keys are absent. Its place is `parent`'s.
-  TomlReader(const toml::table* table, std::string name, const toml::source_region& place,
+  TomlReader(const toml::table* table, std::string name, toml::source_region place,
              ConfigProblems& problems);
 
   std::optional<std::string> String(std::string_view key);

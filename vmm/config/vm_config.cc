@@ -66,7 +66,7 @@ CpuConfig ReadCpu(TomlReader reader) {
     reader.Report("policy", "needs a 'priority' from 1 to 99 beside it");
   }
   if (!real_time && cpu.priority != 0) {
-    reader.Report("priority", "needs policy = \"fifo\" or \"rr\" beside it");
+    reader.Report("priority", R"(needs policy = "fifo" or "rr" beside it)");
   }
   for (const std::string& feature : reader.Strings("features")) {
     if (feature == "pmu") {
@@ -76,7 +76,7 @@ CpuConfig ReadCpu(TomlReader reader) {
     } else if (feature == "pauth") {
       cpu.pauth = true;
     } else {
-      reader.Report("features", "\"" + feature + "\": must be \"pmu\", \"sve\" or \"pauth\"");
+      reader.Report("features", "\"" + feature + R"(": must be "pmu", "sve" or "pauth")");
     }
   }
   reader.Finish();
@@ -91,7 +91,7 @@ MemoryConfig ReadMemory(TomlReader reader) {
   if (const auto hugepage = reader.Size("hugepages", 1)) {
     memory.hugepage_bytes = *hugepage;
     if (*hugepage < 65536 || (*hugepage & (*hugepage - 1)) != 0) {
-      reader.Report("hugepages", "must be a huge page size of the host, such as \"2M\" or \"1G\"");
+      reader.Report("hugepages", R"(must be a huge page size of the host, such as "2M" or "1G")");
     } else if (memory.size_bytes % *hugepage != 0) {
       reader.Report("size", "must be a multiple of 'hugepages'");
     }

@@ -11,7 +11,7 @@ namespace microvm {
 Fd OpenFd(HostKernel& kernel, const std::string& path, int flags) {
   const int raw = kernel.Open(path.c_str(), flags | O_CLOEXEC);
   if (raw < 0) ThrowErrno(("open " + path).c_str());
-  return Fd(kernel, raw);
+  return {kernel, raw};
 }
 
 int CheckedIoctl(const Fd& fd, IoctlCode code, void* argument) {
@@ -22,13 +22,14 @@ int CheckedIoctl(const Fd& fd, IoctlCode code, void* argument) {
 
 int CheckedIoctl(const Fd& fd, IoctlCode code, unsigned long argument) {
   // ioctl(2) takes small integers in the place of its pointer argument.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   return CheckedIoctl(fd, code, reinterpret_cast<void*>(argument));
 }
 
 Fd MakeEventFd(HostKernel& kernel) {
   const int raw = kernel.EventFd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (raw < 0) ThrowErrno("eventfd");
-  return Fd(kernel, raw);
+  return {kernel, raw};
 }
 
 }  // namespace microvm

@@ -10,6 +10,7 @@
 // Asio 1.22 to 1.30 ask for 16,384 entries, whose rings keep 1.6 MiB resident. This loop has a
 // handful of operations in flight, and Asio waits for room when the ring is full. The linker sends
 // its call here (--wrap=io_uring_queue_init).
+// NOLINTBEGIN(bugprone-reserved-identifier, readability-identifier-naming)
 extern "C" int __real_io_uring_queue_init(unsigned entries, io_uring* ring, unsigned flags);
 extern "C" int __wrap_io_uring_queue_init(unsigned entries, io_uring* ring, unsigned flags);
 
@@ -17,6 +18,7 @@ extern "C" int __wrap_io_uring_queue_init(unsigned entries, io_uring* ring, unsi
   constexpr unsigned kEntries = 32;
   return __real_io_uring_queue_init(entries < kEntries ? entries : kEntries, ring, flags);
 }
+// NOLINTEND(bugprone-reserved-identifier, readability-identifier-naming)
 
 namespace microvm {
 
