@@ -34,15 +34,23 @@ int Run(std::span<const char* const> arguments) {
   }
 }
 
+// What was printed and could not be written is no success.
+int Flushed(int status) {
+  if (std::fflush(stdout) == 0 || status != 0) return status;
+  std::perror("microvm: standard output");
+  return 1;
+}
+
 }  // namespace
 }  // namespace microvm
 
 int main(int argc, char** argv) {
-  // A reader of our output that goes away is a failed write, not our end.
+  // A reader of our output that goes away, or a limit on files, is a failed write, not our end.
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
   try {
-    return microvm::Run(
-        std::span<const char* const>(argv, static_cast<std::size_t>(argc)).subspan(1));
+    return microvm::Flushed(microvm::Run(
+        std::span<const char* const>(argv, static_cast<std::size_t>(argc)).subspan(1)));
   } catch (const microvm::UsageError& error) {
     std::fprintf(stderr, "microvm: %s\nsee microvm --help\n", error.what());
     return 2;

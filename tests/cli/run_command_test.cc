@@ -142,6 +142,39 @@ TEST_CASE("a boot that cannot be set up is in the statistics too") {
                  "\"exit\":{\"status\":1,\"reason\":\"setup-failed\"}"));
 }
 
+TEST_CASE("memory that must stay in place and that the host has not is refused") {
+  Program program;
+  program.board.host.Write("proc/meminfo", "MemTotal: 99999 kB\nMemAvailable:    4096 kB\n");
+  CHECK(program.Run(Command::kCheck) == 0);  // neither DMA nor lock: pages come as they are used
+  program.board.AddCan();
+  program.Configure(kCanTable);
+  CHECK(Contains(fakes::ChainOf([&] { return program.Run(Command::kCheck); }),
+                 "memory.size: all 8 MiB are kept in memory for the devices' DMA, but the host has "
+                 "4 MiB available"));
+}
+
+TEST_CASE("a set-up that fails is in the statistics, whatever it was") {
+  Program program;
+  program.line.stats = program.InFolder("stats.json");
+  program.board.kernel.FailMatching("open /dev/kvm", ENOENT);
+  CHECK_THROWS(program.Run(Command::kRun));
+  CHECK(Contains(ReadTextFile(*program.line.stats), "\"setup-failed\""));
+  CHECK(Contains(ReadTextFile(*program.line.stats), "\"status\":1"));
+  program.Configure("[nonsense]\n");
+  CHECK_THROWS_AS(program.Run(Command::kRun), ConfigError);
+  CHECK(Contains(ReadTextFile(*program.line.stats), "\"status\":2"));
+}
+
+TEST_CASE("statistics that cannot be written at the end leave the exit status as it is") {
+  Program program;
+  program.line.stats = "/dev/full";
+  program.board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(program.Run(Command::kRun) == 0);
+  CHECK(Contains(program.error_output, "cannot write the statistics"));
+  program.board.kernel.Script(0, {fakes::Crash()});
+  CHECK(program.Run(Command::kRun) == 3);
+}
+
 TEST_CASE("statistics that cannot be written are known before the guest runs") {
   Program program;
   program.line.stats = "/nonexistent/stats.json";

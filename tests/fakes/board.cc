@@ -99,11 +99,12 @@ Board::Outcome Board::Run() {
   Outcome outcome;
   const CapturedStream errors(STDERR_FILENO);
   outcome.chain = ChainOf([&] {
+    StopSignals stop_signals;
     const Kvm kvm(kernel);
     const BootImages images(kernel, config.boot);
     OpenedDevices opened = OpenDevices(kernel, sysfs, config.platform);
     const VmPlan plan = MakePlan(config, opened.facts, images.facts(), kvm.limits(), Arm64Layout());
-    Machine machine(kernel, sysfs, kvm, plan, images, std::move(opened));
+    Machine machine(kernel, sysfs, kvm, plan, images, std::move(opened), stop_signals);
     outcome.reason = machine.Run();
     outcome.statistics = machine.statistics();
   });

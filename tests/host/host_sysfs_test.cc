@@ -127,6 +127,15 @@ TEST_CASE("interrupts are summed over CPUs and lines of the device, and of no ot
   CHECK(HostSysfs(host.root()).VfioInterrupts("ff080000.canfd") == 0);
 }
 
+TEST_CASE("interrupts that a CPU took before it went offline are counted too") {
+  HostTree host;
+  host.SetInterrupts(
+      "           CPU0\n"
+      " 35:         12     GICv3  53 Level     vfio-irq[35](ff070000.canfd)\n");
+  host.Write("sys/kernel/irq/35/per_cpu_count", "12,30\n");
+  CHECK(HostSysfs(host.root()).VfioInterrupts(kCan) == 42);
+}
+
 TEST_CASE("an AMBA device's interrupts are counted by its type, if no other has it") {
   HostTree host;
   const HostSysfs sysfs(host.root());

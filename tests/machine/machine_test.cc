@@ -10,6 +10,7 @@
 #include "tests/fakes/board.h"
 #include "tests/fakes/exceptions.h"
 #include "vmm/kvm/arm64_uapi.h"
+#include "vmm/machine/stop_signals.h"
 
 namespace microvm {
 namespace {
@@ -77,9 +78,28 @@ TEST_CASE("SIGHUP, SIGINT and SIGQUIT stay ignored if they were, SIGTERM does no
     const auto before = ::signal(signal, SIG_IGN);
     const auto reason = board.Run().reason;
     const auto after = ::signal(signal, before);
+    // Still blocked since an earlier machine, it may be waiting.
+    sigset_t this_one;
+    sigemptyset(&this_one);
+    sigaddset(&this_one, signal);
+    const timespec at_once{};
+    ::sigtimedwait(&this_one, nullptr, &at_once);
     CHECK(reason == (signal == SIGTERM ? StopReason::kTerminated : StopReason::kPowerOff));
     if (signal != SIGTERM) CHECK((after == SIG_IGN));
   }
+}
+
+TEST_CASE("a signal that comes before the guest runs ends it, and later ones do no harm") {
+  Board board;
+  board.AddCan();
+  board.config.platform[0].reset.recipe = {{.action = ResetStep::Action::kDelay, .us = 1}};
+  StopSignals stop_signals;
+  ::kill(::getpid(), SIGTERM);  // waits, as one that comes during the set-up
+  board.kernel.Script(0, {fakes::Meanwhile([] { ::kill(::getpid(), SIGTERM); })});
+  CHECK(board.Run().reason == StopReason::kTerminated);
+  ::kill(::getpid(), SIGTERM);
+  CheckCleanEnd(board);
+  stop_signals.Take();
 }
 
 TEST_CASE("a signal that comes while the guest reboots is not forgotten") {

@@ -79,6 +79,18 @@ def sigint(board):
 
 
 @test("system-virt", VIRT)
+def sigterm_while_it_starts(board):
+    """SIGTERM while a recipe still runs: exit status 0 after it, and a second one changes nothing."""
+    slow = TRAFFIC + "recipe = [{ delay_us = 1000000 }]\n"
+    with bound(board):
+        machine = Machine(board, slow)
+        machine.pid()
+        board.read("sleep 0.3; kill -TERM $(pidof microvm); sleep 0.3; kill -TERM $(pidof microvm)")
+        equal("exit status", machine.wait(), 0)
+        equal("reason", statistics(board)["exit"]["reason"], "terminated")
+
+
+@test("system-virt", VIRT)
 def device_is_quiet(board):
     """After a stop with the line asserted the host takes no more interrupts of the device."""
     with bound(board):

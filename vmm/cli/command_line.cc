@@ -110,6 +110,7 @@ CommandLine ParseCommandLine(std::span<const char* const> list) {
       if (!line.config.empty()) throw UsageError("--config is given twice");
       line.config = arguments.ValueOf(argument);
     } else if (argument == "--stats") {
+      if (line.stats) throw UsageError("--stats is given twice");
       line.stats = arguments.ValueOf(argument);
     } else if (argument == "--check") {
       choose(Command::kCheck);

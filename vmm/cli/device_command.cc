@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/cli/device_command.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "vmm/cli/run_command.h"
@@ -49,7 +50,11 @@ void PrintVerdict(const HostDevice& device, const std::shared_ptr<const DeviceTr
                   const HostSysfs& sysfs) {
   DeviceFacts facts;
   facts.config.host = device.name;
-  facts.config.dma = device.no_iommu || !device.iommu_group ? DmaMode::kNone : DmaMode::kIommu;
+  // Before the first driver has the device, Linux has made no group for it.
+  const bool behind_iommu =
+      device.iommu_group ? !device.no_iommu
+                         : tree->Find(*device.device_tree_path)->Property("iommus").has_value();
+  facts.config.dma = behind_iommu ? DmaMode::kIommu : DmaMode::kNone;
   facts.tree = tree;
   facts.node_path = *device.device_tree_path;
   facts.clocks = ReadClocks(*tree, *tree->Find(facts.node_path), sysfs.root());
@@ -135,7 +140,11 @@ int RunDeviceCommand(const CommandLine& line, const HostSysfs& sysfs) {
   }
   // All names first: one that is misspelt leaves the others as they are.
   std::vector<HostDevice> devices;
-  for (const std::string& name : DeviceNames(line)) devices.push_back(sysfs.Find(name));
+  for (const std::string& name : DeviceNames(line)) {
+    const bool twice = std::any_of(devices.begin(), devices.end(),
+                                   [&](const HostDevice& device) { return device.name == name; });
+    if (!twice) devices.push_back(sysfs.Find(name));
+  }
   if (line.command == Command::kDeviceBind) {
     BindAll(sysfs, devices);
   } else {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/cli/run_command.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 
 #include "arch/arm64/boot_image.h"
 #include "arch/arm64/gic_v3.h"
@@ -36,27 +38,98 @@ int ExitStatus(StopReason reason) {
   return reason == StopReason::kCrash || reason == StopReason::kVcpuError ? 3 : 0;
 }
 
-void WriteStatistics(const Machine& machine, const CommandLine& line, const PhaseClock& clock,
-                     int status, const char* reason) {
-  if (!line.stats) return;
-  Statistics statistics = machine.statistics();
-  statistics.exit_status = status;
-  statistics.exit_reason = reason;
-  statistics.startup.insert(statistics.startup.begin(), clock.phases().begin(),
-                            clock.phases().end());
-  WriteFile(*line.stats, FormatJson(statistics));
+void WriteStatisticsFile(const std::string& path, const std::string& content) {
+  WithContext(Error("cannot write the statistics", "give --stats a path that can be written"),
+              [&] { WriteFile(path, content); });
 }
 
-int RunMachine(Machine& machine, const CommandLine& line, const PhaseClock& clock) {
+// The guest's end, or its failure to start, is told by the exit status; a file that cannot be
+// written does not change that.
+void WriteStatistics(const CommandLine& line, Statistics statistics, int status,
+                     const char* reason) {
+  if (!line.stats) return;
+  statistics.exit_status = status;
+  statistics.exit_reason = reason;
+  try {
+    WriteStatisticsFile(*line.stats, FormatJson(statistics));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "microvm: %s", FormatChain(error).c_str());
+  }
+}
+
+// Everything that is decided before a machine is made.
+struct Prepared {
+  Kvm kvm;
+  BootImages images;
+  OpenedDevices opened;
+  VmPlan plan;
+};
+
+// The kernel would look for memory among other processes' first, and end one of them.
+void CheckPinnedMemory(const VmConfig& config, const HostSysfs& sysfs) {
+  const bool dma = std::any_of(config.platform.begin(), config.platform.end(),
+                               [](const auto& device) { return device.dma == DmaMode::kIommu; });
+  if ((!dma && !config.memory.lock) || config.memory.hugepage_bytes != 0) return;
+  const auto available = sysfs.AvailableMemory();
+  if (!available || config.memory.size_bytes <= *available) return;
+  throw Error("memory.size: all " + std::to_string(config.memory.size_bytes >> 20) +
+                  " MiB are kept in memory for " + (dma ? "the devices' DMA" : "memory.lock") +
+                  ", but the host has " + std::to_string(*available >> 20) + " MiB available",
+              "make memory.size smaller");
+}
+
+Prepared Prepare(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs,
+                 PhaseClock& clock) {
+  const VmConfig config = ReadVmConfig(line.config);
+  clock.End("config");
+  CheckPinnedMemory(config, sysfs);
+  Kvm kvm(kernel);
+  BootImages images(kernel, config.boot);
+  clock.End("files");
+  OpenedDevices opened = OpenDevices(kernel, sysfs, config.platform);
+  clock.End("devices");
+  VmPlan plan = MakePlan(config, opened.facts, images.facts(), kvm.limits(), Arm64Layout());
+  clock.End("plan");
+  return {std::move(kvm), std::move(images), std::move(opened), std::move(plan)};
+}
+
+int Show(const CommandLine& line, const Prepared& prepared) {
+  // A run finds out by itself, without the time that a virtual machine to ask takes.
+  GicV3::Check(prepared.kvm, prepared.plan.ipa_bits);
+  if (line.command == Command::kPrintPlan) {
+    std::fputs(FormatPlan(prepared.plan).c_str(), stdout);
+  } else if (line.command == Command::kDumpDtb) {
+    const std::vector<std::byte> tree = BuildGuestTree(prepared.plan, {});
+    WithContext(Error("cannot write the device tree", "give --dump-dtb a path that can be written"),
+                [&] {
+                  WriteFile(line.dtb, {reinterpret_cast<const char*>(tree.data()), tree.size()});
+                });
+  } else {
+    std::printf("%s: ok\n", prepared.plan.config.name.c_str());
+  }
+  return 0;
+}
+
+// `statistics` is filled as far as it goes, also when this throws.
+StopReason RunGuest(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs,
+                    StopSignals& stop_signals, Statistics& statistics) {
+  PhaseClock clock;
+  Prepared prepared = Prepare(line, kernel, sysfs, clock);
+  statistics.name = prepared.plan.config.name;
+  Machine machine(kernel, sysfs, prepared.kvm, prepared.plan, prepared.images,
+                  std::move(prepared.opened), stop_signals);
+  clock.End("machine");
+  const auto collect = [&] {
+    statistics = machine.statistics();
+    statistics.startup.insert(statistics.startup.begin(), clock.phases().begin(),
+                              clock.phases().end());
+  };
   try {
     const StopReason reason = machine.Run();
-    const int status = ExitStatus(reason);
-    if (status != 0) std::fprintf(stderr, "microvm: the guest failed: %s\n", ToString(reason));
-    WriteStatistics(machine, line, clock, status, ToString(reason));
-    return status;
-  } catch (const std::exception&) {
-    // The first boot, or one after a reset, could not be set up.
-    WriteStatistics(machine, line, clock, 1, "setup-failed");
+    collect();
+    return reason;
+  } catch (...) {
+    collect();
     throw;
   }
 }
@@ -74,38 +147,25 @@ VmConfig ReadVmConfig(const std::string& path) {
 }
 
 int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs) {
-  PhaseClock clock;
-  const VmConfig config = ReadVmConfig(line.config);
-  clock.End("config");
-  const Kvm kvm(kernel);
-  const BootImages images(kernel, config.boot);
-  clock.End("files");
-  OpenedDevices opened = OpenDevices(kernel, sysfs, config.platform);
-  clock.End("devices");
-  const VmPlan plan = MakePlan(config, opened.facts, images.facts(), kvm.limits(), Arm64Layout());
-  clock.End("plan");
-  // A run finds out by itself, without the time that a virtual machine to ask takes.
-  if (line.command != Command::kRun) GicV3::Check(kvm, plan.ipa_bits);
-  switch (line.command) {
-    case Command::kPrintPlan:
-      std::fputs(FormatPlan(plan).c_str(), stdout);
-      return 0;
-    case Command::kDumpDtb: {
-      const std::vector<std::byte> tree = BuildGuestTree(plan, {});
-      WriteFile(line.dtb, {reinterpret_cast<const char*>(tree.data()), tree.size()});
-      return 0;
-    }
-    case Command::kCheck:
-      std::printf("%s: ok\n", config.name.c_str());
-      return 0;
-    default:
-      break;
+  if (line.command != Command::kRun) {
+    PhaseClock clock;
+    return Show(line, Prepare(line, kernel, sysfs, clock));
   }
+  StopSignals stop_signals;
   // What a run cannot write at its end it must not start with.
-  if (line.stats) WriteFile(*line.stats, "");
-  Machine machine(kernel, sysfs, kvm, plan, images, std::move(opened));
-  clock.End("machine");
-  return RunMachine(machine, line, clock);
+  if (line.stats) WriteStatisticsFile(*line.stats, "");
+  Statistics statistics;
+  try {
+    const StopReason reason = RunGuest(line, kernel, sysfs, stop_signals, statistics);
+    const int status = ExitStatus(reason);
+    if (status != 0) std::fprintf(stderr, "microvm: the guest failed: %s\n", ToString(reason));
+    WriteStatistics(line, statistics, status, ToString(reason));
+    return status;
+  } catch (const std::exception& error) {
+    const bool wrong = dynamic_cast<const ConfigError*>(&error) != nullptr;
+    WriteStatistics(line, statistics, wrong ? 2 : 1, "setup-failed");
+    throw;
+  }
 }
 
 }  // namespace microvm

@@ -194,6 +194,17 @@ std::optional<std::string> HostSysfs::VfioInterruptOwner(const std::string& name
   return "vfio-amba-" + id;
 }
 
+// /proc/interrupts leaves out the CPUs that are offline now, sysfs does not.
+std::uint64_t HostSysfs::CountsOf(std::string_view line) const {
+  std::string_view rest = line;
+  std::string number(NextWord(rest));
+  if (!number.empty()) number.pop_back();  // the colon
+  std::string counts = ReadAttribute(root_ / "sys/kernel/irq" / number / "per_cpu_count");
+  if (counts.empty()) return SumOfCounts(line);
+  std::replace(counts.begin(), counts.end(), ',', ' ');
+  return SumOfCounts(": " + counts);
+}
+
 std::optional<std::uint64_t> HostSysfs::VfioInterrupts(const std::string& name) const {
   const std::optional<std::string> owner = VfioInterruptOwner(name);
   if (!owner) return std::nullopt;
@@ -204,11 +215,24 @@ std::optional<std::uint64_t> HostSysfs::VfioInterrupts(const std::string& name) 
     const std::size_t end = std::min(text.find('\n', start), text.size());
     const std::string_view line = std::string_view(text).substr(start, end - start);
     if (line.ends_with(suffix) && line.find("vfio-irq[") != std::string_view::npos) {
-      sum += SumOfCounts(line);
+      sum += CountsOf(line);
     }
     start = end + 1;
   }
   return sum;
+}
+
+std::optional<std::uint64_t> HostSysfs::AvailableMemory() const {
+  constexpr std::string_view kKey = "MemAvailable:";
+  const fs::path path = root_ / "proc/meminfo";
+  std::error_code error;
+  if (!fs::exists(path, error)) return std::nullopt;
+  const std::string text = ReadTextFile(path.string());
+  const std::size_t at = text.find(kKey);
+  if (at == std::string::npos) return std::nullopt;
+  std::string_view rest = std::string_view(text).substr(at + kKey.size());
+  const auto kib = ParseNumber<std::uint64_t>(NextWord(rest));
+  return kib ? std::optional(*kib << 10) : std::nullopt;
 }
 
 void HostSysfs::BindToVfio(const HostDevice& device) const {

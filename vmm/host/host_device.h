@@ -48,6 +48,9 @@ class HostSysfs {
   // (drivers/vfio/platform/vfio_amba.c), which another device bound to VFIO may have too.
   [[nodiscard]] std::optional<std::uint64_t> VfioInterrupts(const std::string& name) const;
 
+  // What the host can give without taking from others (/proc/meminfo: MemAvailable), in bytes.
+  [[nodiscard]] std::optional<std::uint64_t> AvailableMemory() const;
+
   // Binds the device to VFIO's driver, unbinding its present one; throws a chain with the remedy.
   void BindToVfio(const HostDevice& device) const;
   // As UnbindFromVfio, on the way out of a failure: what goes wrong is only logged.
@@ -60,6 +63,7 @@ class HostSysfs {
  private:
   [[nodiscard]] std::filesystem::path BusPath(HostBus bus) const;
   [[nodiscard]] std::filesystem::path DevicePath(const HostDevice& device) const;
+  [[nodiscard]] std::uint64_t CountsOf(std::string_view line) const;
   [[nodiscard]] std::optional<std::string> VfioInterruptOwner(const std::string& name) const;
   [[nodiscard]] HostDevice Read(HostBus bus, const std::string& name) const;
 

@@ -2,7 +2,6 @@
 #include "vmm/machine/machine.h"
 
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 #include <ctime>
 
@@ -38,7 +37,7 @@ std::uint64_t BoottimeNs() {
 }  // namespace
 
 Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, const VmPlan& plan,
-                 const BootImages& images, OpenedDevices opened)
+                 const BootImages& images, OpenedDevices opened, StopSignals& stop_signals)
     : kernel_(kernel),
       sysfs_(sysfs),
       kvm_(kvm),
@@ -49,7 +48,8 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
           {.hugepage_bytes = plan.config.memory.hugepage_bytes, .lock = plan.config.memory.lock}),
       containers_(std::move(opened.containers)),
       devices_(MakeDevices(plan, std::move(opened.devices))),
-      signals_(loop_),
+      stop_signals_(stop_signals),
+      stop_descriptor_(loop_, DuplicateForLoop(stop_signals.fd())),
       vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }),
       console_(loop_, kernel, plan.config.console, [this] { Stop(StopReason::kConsoleQuit); }) {
   statistics_.name = plan.config.name;
@@ -62,22 +62,17 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
     counts_[index].host_interrupts_before = sysfs_.VfioInterrupts(devices_[index]->name());
   }
   DivertInterrupts();
-  AwaitSignals();
+  AwaitStop();
 }
 
-void Machine::AwaitSignals() {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
-    // What our parent has us ignore (nohup, a shell's background) stays ignored.
-    struct sigaction before {};
-    if (sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_IGN &&
-        signal != SIGTERM) {
-      continue;
-    }
-    signals_.add(signal);
-  }
-  signals_.async_wait([this](const asio::error_code& error, int) {
-    if (!error) Stop(StopReason::kTerminated);
-  });
+void Machine::AwaitStop() {
+  stop_descriptor_.async_wait(asio::posix::descriptor_base::wait_read,
+                              [this](const asio::error_code& error) {
+                                if (error) return;
+                                stop_signals_.Take();
+                                Stop(StopReason::kTerminated);
+                                AwaitStop();
+                              });
 }
 
 StopReason Machine::Run() {
@@ -186,7 +181,8 @@ void Machine::CollectDevices() {
     const auto& device = devices_[index];
     const DeviceCounts& counts = counts_[index];
     std::optional<std::uint64_t> interrupts = sysfs_.VfioInterrupts(device->name());
-    if (interrupts && counts.host_interrupts_before) {
+    if (interrupts && counts.host_interrupts_before &&
+        *interrupts >= *counts.host_interrupts_before) {
       *interrupts -= *counts.host_interrupts_before;
     } else {
       interrupts.reset();

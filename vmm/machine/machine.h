@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <asio/signal_set.hpp>
+#include <asio/posix/stream_descriptor.hpp>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -14,6 +14,7 @@
 #include "vmm/machine/guest_boot.h"
 #include "vmm/machine/loop_event.h"
 #include "vmm/machine/statistics.h"
+#include "vmm/machine/stop_signals.h"
 #include "vmm/memory/guest_memory.h"
 #include "vmm/passthrough/passthrough.h"
 #include "vmm/plan/vm_plan.h"
@@ -27,7 +28,7 @@ class Machine {
  public:
   // Takes the opened devices over. Throws a chain; nothing stays behind then.
   Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, const VmPlan& plan,
-          const BootImages& images, OpenedDevices opened);
+          const BootImages& images, OpenedDevices opened, StopSignals& stop_signals);
 
   // Runs the guest, reboots included, until it powers off, fails or is told to stop. Must be
   // called on the main thread, once.
@@ -42,7 +43,7 @@ class Machine {
   void ResetDevices();
   void Stop(StopReason reason);
   void OnVcpuStopped();
-  void AwaitSignals();
+  void AwaitStop();
   void DivertInterrupts();
   void CollectDevices();
 
@@ -67,7 +68,8 @@ class Machine {
   std::vector<std::unique_ptr<LoopEvent>> diversions_;
   VfioContainers containers_;
   std::vector<std::unique_ptr<VfioPlatformDevice>> devices_;
-  asio::signal_set signals_;
+  StopSignals& stop_signals_;
+  asio::posix::stream_descriptor stop_descriptor_;
   // What a vCPU thread asks for, until the loop has seen it; kNothing is a value of its own.
   std::atomic<int> vcpu_stop_{kNothing};
   LoopEvent vcpu_stopped_;

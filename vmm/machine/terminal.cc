@@ -12,7 +12,11 @@
 namespace microvm {
 namespace {
 
-constexpr std::array kFatalSignals = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS};
+// Those whose default action is our end, but SIGPIPE, which is ignored, and those that stop a
+// guest.
+constexpr std::array kFatalSignals = {SIGSEGV, SIGBUS,  SIGABRT, SIGILL,    SIGFPE,
+                                      SIGSYS,  SIGTRAP, SIGALRM, SIGVTALRM, SIGPROF,
+                                      SIGUSR1, SIGUSR2, SIGXCPU, SIGIO};
 
 // What a signal handler needs to restore the terminal; tcsetattr is async-signal-safe.
 termios saved_mode;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
