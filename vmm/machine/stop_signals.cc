@@ -4,6 +4,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 
 #include "vmm/host/error.h"
@@ -11,14 +12,15 @@
 namespace microvm {
 namespace {
 
+constexpr std::array kAlways = {SIGINT, SIGTERM, SIGQUIT};
+
 sigset_t Wanted() {
   sigset_t wanted;
   sigemptyset(&wanted);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
-    struct sigaction action {};
-    const bool ignored = sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
-    if (!ignored || signal == SIGTERM) sigaddset(&wanted, signal);
-  }
+  for (const int number : kAlways) sigaddset(&wanted, number);
+  struct sigaction hangup {};
+  const bool ignored = sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler == SIG_IGN;
+  if (!ignored) sigaddset(&wanted, SIGHUP);
   return wanted;
 }
 
@@ -26,11 +28,11 @@ sigset_t Wanted() {
 
 StopSignals::StopSignals() {
   const sigset_t wanted = Wanted();
-  // An ignored signal is thrown away before it can wait.
-  signal(SIGTERM, SIG_DFL);
   if (const int error = pthread_sigmask(SIG_BLOCK, &wanted, nullptr); error != 0) {
     ThrowErrno(error, "pthread_sigmask");
   }
+  // One that is ignored would be thrown away before it can wait.
+  for (const int number : kAlways) signal(number, SIG_DFL);
   fd_ = signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC);
   if (fd_ < 0) ThrowErrno("signalfd");
 }

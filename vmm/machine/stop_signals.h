@@ -3,11 +3,11 @@
 
 namespace microvm {
 
-// The signals that tell a guest to end: SIGINT, SIGTERM, SIGHUP and SIGQUIT, but those that our
-// parent has us ignore (nohup, a shell's background); SIGTERM always. From its making on they are
-// blocked, in this thread and in those made later, and wait in a descriptor (signalfd(2)): none is
-// lost while a machine is set up, and none ends the process while a machine is taken down. They
-// stay blocked until the process ends.
+// The signals that tell a guest to end: SIGINT, SIGTERM and SIGQUIT, which a shell has its
+// background ignore, but who sends one means it; and SIGHUP, unless it is ignored (nohup). From its
+// making on they are blocked, in this thread and in those made later, and wait in a descriptor
+// (signalfd(2)): none is lost while a machine is set up, and none ends the process while a machine
+// is taken down. They stay blocked until the process ends.
 class StopSignals {
  public:
   // Throws std::system_error.
