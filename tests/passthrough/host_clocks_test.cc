@@ -13,15 +13,15 @@ using Rates = std::vector<std::optional<std::uint64_t>>;
 
 class Clocks {
  public:
-  std::vector<ClockFacts> Of(const std::string& node) const {
+  [[nodiscard]] std::vector<ClockFacts> Of(const std::string& node) const {
     return ReadClocks(tree_, *tree_.Find(node), host_.root());
   }
-  Rates RatesOf(const std::string& node) const {
+  [[nodiscard]] Rates RatesOf(const std::string& node) const {
     Rates rates;
     for (const ClockFacts& clock : Of(node)) rates.push_back(clock.rate_hz);
     return rates;
   }
-  const fakes::HostTree& host() const { return host_; }
+  [[nodiscard]] const fakes::HostTree& host() const { return host_; }
 
  private:
   fakes::HostTree host_;
@@ -98,7 +98,7 @@ TEST_CASE("an entry that is not connected keeps its place") {
 
 TEST_CASE("a node without clocks has none, a wrong list is an error") {
   CHECK(Clocks().Of("/none").empty());
-  CHECK(fakes::ChainOf([] { Clocks().Of("/dangling"); }) ==
+  CHECK(fakes::ChainOf([] { return Clocks().Of("/dangling"); }) ==
         "/dangling: clocks: no node has phandle 0xdead\n");
 }
 

@@ -17,7 +17,7 @@ using fakes::kCanName;
 using fakes::kTimerName;
 
 std::string Complaint(Board& board) {
-  const std::string chain =
+  std::string chain =
       fakes::ChainOf([&] { return OpenDevices(board.kernel, board.sysfs, board.config.platform); });
   CHECK(board.kernel.Live().empty());
   CHECK(board.kernel.violations().empty());

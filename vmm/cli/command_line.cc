@@ -69,7 +69,7 @@ CommandLine ParseDevice(Arguments arguments) {
     if (argument == "--config" && takes_config) {
       line.config = arguments.ValueOf(argument);
     } else if (argument.starts_with("-")) {
-      throw UsageError("device " + verb + ": unknown option " + argument);
+      throw UsageError(std::string("device ").append(verb).append(": unknown option ") + argument);
     } else {
       line.devices.push_back(argument);
     }

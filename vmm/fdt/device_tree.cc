@@ -168,7 +168,8 @@ std::vector<std::optional<DtReference>> ReadReferences(const DeviceTree& tree, c
     const std::size_t count = target->Cell(cells_name).value_or(0);
     if (cells->size() - at < count) throw Error(where + ": the last entry is cut short");
     const auto first = cells->begin() + static_cast<std::ptrdiff_t>(at);
-    references.push_back(DtReference{*target, {first, first + static_cast<std::ptrdiff_t>(count)}});
+    references.emplace_back(
+        DtReference{*target, {first, first + static_cast<std::ptrdiff_t>(count)}});
     at += count;
   }
   return references;

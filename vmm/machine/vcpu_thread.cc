@@ -99,7 +99,7 @@ std::optional<StopReason> VcpuThread::RunGuest() noexcept {
     } else if (error == EINTR) {
       VcpuExits::Count(exits_.interrupted);
     } else if (error != EAGAIN) {
-      std::fprintf(stderr, "microvm: vCPU %u: KVM_RUN: %s\n", id_, std::strerror(error));
+      std::fprintf(stderr, "microvm: vCPU %u: KVM_RUN: %s\n", id_, strerrordesc_np(error));
       return StopReason::kVcpuError;
     }
   }
@@ -155,7 +155,7 @@ bool VcpuThread::HandleUndecodable() noexcept {
                  lines == 1 ? "; further ones are only counted" : "");
   }
   if (vcpu_.InjectExternalAbort()) return true;
-  std::fprintf(stderr, "microvm: vCPU %u: KVM_SET_VCPU_EVENTS: %s\n", id_, std::strerror(errno));
+  std::fprintf(stderr, "microvm: vCPU %u: KVM_SET_VCPU_EVENTS: %s\n", id_, strerrordesc_np(errno));
   return false;
 }
 
