@@ -35,9 +35,10 @@ TEST_CASE("options come in any order") {
   CHECK(line.stats == "out.json");
 }
 
-TEST_CASE("--check, --print-plan and --dump-dtb each choose a command") {
+TEST_CASE("--check, --print-plan, --print-restart and --dump-dtb each choose a command") {
   CHECK(Parse({"--config", "f", "--check"}).command == Command::kCheck);
   CHECK(Parse({"--print-plan", "--config", "f"}).command == Command::kPrintPlan);
+  CHECK(Parse({"--print-restart", "--config", "f"}).command == Command::kPrintRestart);
   const CommandLine dump = Parse({"--config", "f", "--dump-dtb", "out.dtb"});
   CHECK(dump.command == Command::kDumpDtb);
   CHECK(dump.dtb == "out.dtb");
@@ -52,8 +53,8 @@ TEST_CASE("--help and --version need nothing else and win over what follows") {
 TEST_CASE("the help names every option and every exit status") {
   const std::string help = kHelpText;
   for (const char* word :
-       {"--config", "--stats", "--check", "--print-plan", "--dump-dtb", "--help", "--version",
-        "device list", "device inspect", "device bind", "device unbind", "Ctrl-]",
+       {"--config", "--stats", "--check", "--print-plan", "--print-restart", "--dump-dtb", "--help",
+        "--version", "device list", "device inspect", "device bind", "device unbind", "Ctrl-]",
         "0 the guest powered off", "1 set-up failed", "2 the command line", "3 the guest failed"}) {
     CAPTURE(word);
     CHECK(fakes::Contains(help, word));
@@ -71,7 +72,9 @@ TEST_CASE("a wrong command line says what is wrong with it") {
   CHECK(Complaint({"--config", "a", "b"}) == "unknown argument 'b'");
   CHECK(Complaint({"--conf", "a"}) == "unknown argument '--conf'");
   CHECK(Complaint({"--config", "a", "--check", "--print-plan"}) ==
-        "--check, --print-plan and --dump-dtb exclude each other");
+        "--check, --print-plan, --print-restart and --dump-dtb exclude each other");
+  CHECK(Complaint({"--config", "a", "--print-restart", "--stats", "s"}) ==
+        "--stats goes with running a guest");
   CHECK(Complaint({"--config", "a", "--check", "--stats", "s"}) ==
         "--stats goes with running a guest");
 }

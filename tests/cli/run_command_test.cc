@@ -25,12 +25,12 @@ class Program {
     folder_.Write("Image", fakes::SmallImage());
     Configure("");
   }
-  void Configure(const std::string& more) {
+  void Configure(const std::string& more, const std::string& top = "") {
     line.config = folder_
-                      .Write("ecu.toml",
-                             "[memory]\nsize = \"8M\"\n[boot]\nkernel = \"Image\"\n[console]\n"
-                             "enabled = false\n" +
-                                 more)
+                      .Write("ecu.toml", top +
+                                             "[memory]\nsize = \"8M\"\n[boot]\nkernel = \"Image\"\n"
+                                             "[console]\nenabled = false\n" +
+                                             more)
                       .string();
   }
   // The exit status; what it prints is in `output`.
@@ -96,6 +96,14 @@ TEST_CASE("--print-plan prints the plan") {
   Program program;
   CHECK(program.Run(Command::kPrintPlan) == 0);
   CHECK(Contains(program.output, "# RAM 0x40000000-0x407fffff\n"));
+}
+
+TEST_CASE("--print-restart reads the configuration and opens nothing else") {
+  Program program;
+  program.Configure("[[platform]]\nhost = \"absent\"\n", "restart = 'on-failure' # at most\n");
+  CHECK(program.Run(Command::kPrintRestart) == 0);
+  CHECK(program.output == "on-failure\n");
+  CHECK(program.board.kernel.log().empty());
 }
 
 TEST_CASE("--dump-dtb writes the guest's tree") {

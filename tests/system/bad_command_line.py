@@ -40,8 +40,8 @@ for name_, (arguments_, pattern_) in CASES.items():
 def help_and_version(board):
     """--help and --version answer on standard output with exit status 0."""
     text = board.read("microvm --help 2>/tmp/err; cat /tmp/err")
-    for word in ("--config", "--check", "--print-plan", "--dump-dtb", "--stats", "device inspect",
-                 "Exit status"):
+    for word in ("--config", "--check", "--print-plan", "--print-restart", "--dump-dtb", "--stats",
+                 "device inspect", "Exit status"):
         true(f"--help tells of {word}", word in text, text)
     version = board.read("microvm --version").strip().split()
     equal("program", version[0], "microvm")

@@ -15,7 +15,7 @@ MODULES = {
     "system-versal": ["versal_ecu", "versal_shell", "device_commands", "bad_devices", "bad_host",
                       "plan_output"],
     "system-virt": ["virt_interrupts", "virt_processors", "virt_reboot", "virt_reset", "virt_stop",
-                    "virt_hostile", "virt_console", "system_calls", "device_commands",
+                    "virt_supervise", "virt_hostile", "virt_console", "system_calls", "device_commands",
                     "plan_output", "bad_command_line", "bad_configuration", "bad_boot_files",
                     "bad_devices", "bad_host"],
     "figures": ["figures"],

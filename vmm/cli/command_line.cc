@@ -11,6 +11,7 @@ const char* const kHelpText =
   microvm --config FILE [--stats FILE]     run it; its console is standard input and output
   microvm --config FILE --check            open its devices and files, plan, and exit
   microvm --config FILE --print-plan       show every address, interrupt and property decided
+  microvm --config FILE --print-restart    show its key restart, without opening anything else
   microvm --config FILE --dump-dtb FILE    write the guest's device tree
   microvm device list                      the host's devices, their drivers and IOMMU groups
   microvm device inspect NAME              what one has, and what keeps it from being passed through
@@ -93,7 +94,9 @@ CommandLine ParseCommandLine(std::span<const char* const> list) {
   CommandLine line;
   std::optional<Command> command;
   const auto choose = [&](Command chosen) {
-    if (command) throw UsageError("--check, --print-plan and --dump-dtb exclude each other");
+    if (command) {
+      throw UsageError("--check, --print-plan, --print-restart and --dump-dtb exclude each other");
+    }
     command = chosen;
   };
   while (!arguments.empty()) {
@@ -116,6 +119,8 @@ CommandLine ParseCommandLine(std::span<const char* const> list) {
       choose(Command::kCheck);
     } else if (argument == "--print-plan") {
       choose(Command::kPrintPlan);
+    } else if (argument == "--print-restart") {
+      choose(Command::kPrintRestart);
     } else if (argument == "--dump-dtb") {
       choose(Command::kDumpDtb);
       line.dtb = arguments.ValueOf(argument);

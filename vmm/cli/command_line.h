@@ -19,6 +19,7 @@ enum class Command {
   kRun,
   kCheck,
   kPrintPlan,
+  kPrintRestart,
   kDumpDtb,
   kDeviceList,
   kDeviceInspect,

@@ -147,6 +147,10 @@ VmConfig ReadVmConfig(const std::string& path) {
 }
 
 int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs) {
+  if (line.command == Command::kPrintRestart) {
+    std::puts(std::string(ToString(ReadVmConfig(line.config).restart)).c_str());
+    return 0;
+  }
   if (line.command != Command::kRun) {
     PhaseClock clock;
     return Show(line, Prepare(line, kernel, sysfs, clock));

@@ -13,8 +13,9 @@ namespace microvm {
 // Reads and parses a configuration file; throws ConfigError, also when it cannot be read.
 VmConfig ReadVmConfig(const std::string& path);
 
-// The commands on a VM: run, check, print the plan, dump the tree. Returns the exit status; throws
-// ConfigError for a wrong configuration and a chain for a set-up that failed.
+// The commands on a VM: run, check, print the plan or the restart policy, dump the tree. Returns
+// the exit status; throws ConfigError for a wrong configuration and a chain for a set-up that
+// failed.
 int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs);
 
 }  // namespace microvm
