@@ -59,7 +59,8 @@ struct DtReference {
 // A read-only flattened device tree. Malformed input is an Error, never a crash.
 class DeviceTree {
  public:
-  // Takes a .dtb; throws Error if libfdt finds it malformed.
+  // Takes a .dtb; throws Error if libfdt finds it malformed, or it is nested deeper than Linux
+  // takes.
   explicit DeviceTree(std::vector<std::byte> blob);
   // Makes one from a directory such as /proc/device-tree.
   static DeviceTree FromDirectory(const std::filesystem::path& directory);
