@@ -2,6 +2,7 @@
 #include "arch/arm64/guest_tree.h"
 
 #include "vmm/fdt/fdt_writer.h"
+#include "vmm/fdt/overlay.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -114,6 +115,23 @@ void WriteConsole(FdtWriter& fdt, const VmPlan& plan) {  // bindings/serial/pl01
     fdt.Cells("interrupts", {kSpi, plan.console_spi.number, kLevelHigh});
     fdt.Cells("clocks", {clock, clock});
     fdt.Strings("clock-names", {"uartclk", "apb_pclk"});
+    if (!plan.overlays.empty()) fdt.Cells("phandle", {Number(Phandle::kConsole)});
+  });
+}
+
+void WriteResets(FdtWriter& fdt,
+                 const PlannedResets& resets) {  // bindings/reset/hisilicon,hi3660-reset.yaml
+  const std::uint64_t start = resets.registers->start().value;
+  fdt.Node(UnitName("syscon", start), [&] {  // bindings/mfd/syscon.yaml
+    fdt.String("compatible", "syscon");
+    fdt.Cells64("reg", {start, resets.registers->size_bytes()});
+    fdt.Cells("phandle", {resets.syscon_phandle});
+  });
+  fdt.Node("reset-controller-" + std::to_string(resets.controller_phandle), [&] {
+    fdt.String("compatible", "hisilicon,hi3660-reset");
+    fdt.Cells("hisilicon,rst-syscon", {resets.syscon_phandle});
+    fdt.Cells("#reset-cells", {2});
+    fdt.Cells("phandle", {resets.controller_phandle});
   });
 }
 
@@ -122,6 +140,28 @@ void WriteNode(FdtWriter& fdt, const PlannedNode& node) {
     for (const PlannedProperty& property : node.properties)
       fdt.Bytes(property.name, property.value);
     for (const PlannedNode& child : node.children) WriteNode(fdt, child);
+  });
+}
+
+void WriteDevice(FdtWriter& fdt, const PlannedDevice& device) {
+  for (const PlannedClock& clock : device.clocks) {
+    WriteFixedClock(fdt, clock.name, clock.phandle, static_cast<std::uint32_t>(clock.rate_hz));
+  }
+  if (device.resets) WriteResets(fdt, *device.resets);
+  for (const PlannedNode& companion : device.companions) WriteNode(fdt, companion);
+  WriteNode(fdt, device.node);
+}
+
+// What overlays call the nodes.
+void WriteSymbols(FdtWriter& fdt, const VmPlan& plan) {
+  fdt.Node("__symbols__", [&] {
+    fdt.String("gic", "/" + UnitName("interrupt-controller", plan.gic_distributor.start().value));
+    if (plan.config.console.enabled) {
+      fdt.String("uart0", "/" + UnitName("serial", plan.console.start().value));
+    }
+    for (const PlannedDevice& device : plan.devices) {
+      fdt.String(DeviceLabel(device.host), "/" + device.node.name);
+    }
   });
 }
 
@@ -143,14 +183,14 @@ std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed) {
     if (plan.config.cpu.pmu) WritePmu(fdt);
     WriteGic(fdt, plan);
     if (plan.config.console.enabled) WriteConsole(fdt, plan);
-    for (const PlannedDevice& device : plan.devices) {
-      for (const PlannedClock& clock : device.clocks) {
-        WriteFixedClock(fdt, clock.name, clock.phandle, static_cast<std::uint32_t>(clock.rate_hz));
-      }
-      WriteNode(fdt, device.node);
-    }
+    for (const PlannedDevice& device : plan.devices) WriteDevice(fdt, device);
+    if (!plan.overlays.empty()) WriteSymbols(fdt, plan);
   });
   std::vector<std::byte> blob = fdt.Finish();
+  OverlayMerger merger;
+  for (const OverlayFile& overlay : plan.overlays) {
+    blob = merger.Merge(blob, overlay.path, overlay.blob);
+  }
   if (blob.size() > plan.boot.fdt.size_bytes()) {
     throw Error("the guest's device tree has " + std::to_string(blob.size()) +
                 " bytes; Linux takes " + std::to_string(plan.boot.fdt.size_bytes()) + " at most");

@@ -14,7 +14,7 @@ namespace microvm {
 using BootSeed = std::span<const std::byte>;
 
 // The guest's device tree, a pure function of its arguments. Throws Error if it exceeds the room
-// the plan has for it.
+// the plan has for it, or an overlay does not fit it.
 std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed);
 
 }  // namespace microvm

@@ -65,12 +65,12 @@ void ArmedInterrupt::Disarm(bool report) noexcept {
 
 VfioPlatformDevice::VfioPlatformDevice(std::unique_ptr<VfioDevice> device, PlannedDevice plan)
     : device_(std::move(device)), plan_(std::move(plan)) {
-  for (std::uint32_t index = 0; index < plan_.regions.size(); ++index) {
-    if (plan_.regions[index].mapped) {
-      mappings_.push_back(device_->MapRegion(index));
+  for (const PlannedRegion& region : plan_.regions) {
+    if (region.mapped) {
+      mappings_.push_back(device_->MapRegion(region.index));
     } else {
-      trapped_.emplace_back(plan_.host + " region " + std::to_string(index), *device_,
-                            device_->regions()[index]);
+      trapped_.emplace_back(plan_.host + " region " + std::to_string(region.index), *device_,
+                            device_->regions().at(region.index));
     }
   }
   for (const PlannedInterrupt& interrupt : plan_.interrupts) {
@@ -102,7 +102,8 @@ std::vector<std::unique_ptr<ArmedInterrupt>> VfioPlatformDevice::ArmInterrupts(c
   for (std::uint32_t index = 0; index < plan_.interrupts.size(); ++index) {
     const Eventfds& eventfds = eventfds_[index];
     const Fd& vfio_trigger = eventfds.diverted != nullptr ? *eventfds.diverted : eventfds.trigger;
-    armed.push_back(std::make_unique<ArmedInterrupt>(*device_, index, plan_.interrupts[index], vm,
+    const PlannedInterrupt& interrupt = plan_.interrupts[index];
+    armed.push_back(std::make_unique<ArmedInterrupt>(*device_, interrupt.index, interrupt, vm,
                                                      vfio_trigger, eventfds.trigger,
                                                      eventfds.resample, disarm_log_));
   }

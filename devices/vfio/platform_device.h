@@ -75,8 +75,8 @@ class VfioPlatformDevice {
   // Maps every region the plan maps and makes the eventfds. Throws a chain.
   VfioPlatformDevice(std::unique_ptr<VfioDevice> device, PlannedDevice plan);
 
-  // Has VFIO signal `eventfd`, which outlives the device, for an interrupt, in place of the eventfd
-  // that KVM injects for, kvm_trigger(). Before any boot.
+  // Has VFIO signal `eventfd`, which outlives the device, for an interrupt of the plan, by its
+  // place there, in place of the eventfd that KVM injects for, kvm_trigger(). Before any boot.
   void DivertInterrupt(std::uint32_t index, const Fd& eventfd);
   [[nodiscard]] const Fd& kvm_trigger(std::uint32_t index) const {
     return eventfds_[index].trigger;

@@ -76,17 +76,22 @@ TEST_CASE(
   for (const std::string& name : own) input.devices.push_back(BareDevice(name));
   for (int count = 0; count < 3; ++count) input.devices.push_back(BareDevice("bare"));
   input.devices.push_back(BareDevice("bare-2"));
-  input.devices.push_back(BareDevice("clock-3"));
-  input.devices.push_back(fakes::CanFacts());  // its clocks are clock-3 and on
+  // A CAN controller's first clock has the first phandle behind those of the devices.
+  const std::size_t devices = input.devices.size() + 2;
+  const std::string clock =
+      "clock-" + std::to_string(static_cast<std::uint32_t>(Phandle::kFirstFree) + devices);
+  input.devices.push_back(BareDevice(clock));
+  input.devices.push_back(fakes::CanFacts());
   const fakes::Decompiled tree = fakes::RunDtc(BuildGuestTree(input.Make(), {}));
   CHECK(tree.warnings == "");
   for (const std::string& name : own) {
     CAPTURE(name);
     CHECK(fakes::Contains(tree.source, "\t" + name + "-2 {"));
   }
-  for (const char* name : {"bare {", "bare-2 {", "bare-3 {", "bare-2-2 {", "clock-3-2 {"}) {
+  for (const std::string& name : {std::string("bare"), std::string("bare-2"), std::string("bare-3"),
+                                  std::string("bare-2-2"), clock + "-2"}) {
     CAPTURE(name);
-    CHECK(fakes::Contains(tree.source, std::string("\t") + name));
+    CHECK(fakes::Contains(tree.source, "\t" + name + " {"));
   }
 }
 

@@ -225,6 +225,35 @@ TEST_CASE("an unknown way of interrupts is answered with those there are") {
         "vm.toml:7:14: platform.interrupts: must be one of \"irqfd\", \"userspace\"");
 }
 
+TEST_CASE("a property that cannot be is reported at its value") {
+  const auto problem = [](const std::string& property) {
+    return ProblemsBehind("[[platform]]\nhost = \"a\"\nproperties.\"" + property + "\n");
+  };
+  constexpr const char* kProblem =
+      ": must be a string, a 32-bit cell, a list of either, true, or { bytes = \"00 0a\" }";
+  for (const char* value :
+       {"false", "-1", "0x100000000", "1.5", "[]", "[1, \"a\"]", "[[1]]", "{ bytes = \"0\" }",
+        "{ bytes = \"0g\" }", "{ bytes = 1 }", "{ words = \"00\" }", "\"a\\u0000b\""}) {
+    CAPTURE(value);
+    CHECK(problem("p\" = " + std::string(value)) ==
+          "vm.toml:7:18: platform.properties.p" + std::string(kProblem));
+  }
+  CHECK(problem("reg\" = 1") == "vm.toml:7:20: platform.properties.reg: is decided by the plan");
+  CHECK(problem("a/b\" = 1") == "vm.toml:7:20: platform.properties.a/b: is no name of a property");
+  CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\nproperties = 1\n") ==
+        "vm.toml:7:14: platform.properties: must be a table of property = value");
+}
+
+TEST_CASE("addresses and SPIs out of their range are reported at their place") {
+  const auto problem = [](const std::string& line) {
+    return ProblemsBehind("[[platform]]\nhost = \"a\"\n" + line + "\n");
+  };
+  CHECK(problem("spi = 988") == "vm.toml:7:7: platform.spi: must be an integer from 0 to 987");
+  CHECK(problem("spi = [1, -1]") == "vm.toml:7:11: platform.spi: must be an integer from 0 to 987");
+  CHECK(problem("address = \"0x1000\"") ==
+        "vm.toml:7:11: platform.address: must be an integer from 0 to 9223372036854775807");
+}
+
 TEST_CASE("one device cannot be given to a guest twice") {
   CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\n[[platform]]\nhost = \"b\"\n"
                        "[[platform]]\nhost = \"a\"\n") ==

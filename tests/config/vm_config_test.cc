@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "vmm/host/error.h"
+
 namespace microvm {
 namespace {
 
@@ -97,6 +99,47 @@ TEST_CASE("every key of [[platform]] is read, in the order of the tables") {
   CHECK(can.drop == std::vector<std::string>{"dmas", "resets"});
   CHECK(config.platform[1].host == "ff120000.timer");
   CHECK(config.platform[1].dma == DmaMode::kIommu);
+}
+
+TEST_CASE("addresses and SPIs are one number or a list, and keep their places") {
+  const VmConfig config = Parse(std::string(kSmallest) +
+                                "[[platform]]\nhost = \"a\"\naddress = 0x14000000\nspi = 7\n"
+                                "[[platform]]\nhost = \"b\"\naddress = [0x1000, 8192]\n"
+                                "spi = [8, 9]\n");
+  CHECK(config.platform[0].addresses == std::vector<std::uint64_t>{0x1400'0000});
+  CHECK(config.platform[0].spis == std::vector<std::uint32_t>{7});
+  CHECK(config.platform[1].addresses == std::vector<std::uint64_t>{0x1000, 0x2000});
+  CHECK(config.platform[1].spis == std::vector<std::uint32_t>{8, 9});
+  const std::string& place = config.platform[1].places.at("address");
+  CHECK(place.ends_with(":11: platform.address"));
+}
+
+TEST_CASE("properties are strings, cells, lists of them, flags and bytes") {
+  const auto value = [](const std::string& text) {
+    const VmConfig config =
+        Parse(std::string(kSmallest) +
+              "[[platform]]\nhost = \"a\"\nproperties = { \"acme,p\" = " + text + " }\n");
+    std::string hex;
+    for (const std::byte byte : config.platform[0].properties.at("acme,p")) {
+      hex += Hex(std::to_integer<unsigned>(byte)).substr(2) + " ";
+    }
+    return hex;
+  };
+  CHECK(value("\"ab\"") == "61 62 0 ");
+  CHECK(value("[\"a\", \"\"]") == "61 0 0 ");
+  CHECK(value("0x12345678") == "12 34 56 78 ");
+  CHECK(value("[1, 0xffffffff]") == "0 0 0 1 ff ff ff ff ");
+  CHECK(value("true").empty());
+  CHECK(value("{ bytes = \"00 0aFF\" }") == "0 a ff ");
+  CHECK(value("{ bytes = \"\" }").empty());
+}
+
+TEST_CASE("overlays are files beside the configuration's, in their order") {
+  const VmConfig config = Parse(
+      "[memory]\nsize = \"128M\"\n[boot]\nkernel = \"Image\"\noverlay = [\"a.dtbo\", "
+      "\"/b.dtbo\"]\n");
+  CHECK(config.boot.overlays ==
+        std::vector<std::filesystem::path>{"/etc/microvm/a.dtbo", "/b.dtbo"});
 }
 
 TEST_CASE(

@@ -2,12 +2,15 @@
 // A host's tree is input: whatever is wrong with it gives an Error, or a tree that can be walked.
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <random>
 #include <string>
 
 #include "tests/fakes/exceptions.h"
 #include "tests/fakes/host_tree.h"
 #include "vmm/fdt/device_tree.h"
+#include "vmm/fdt/fdt_writer.h"
+#include "vmm/fdt/references.h"
 #include "vmm/host/error.h"
 #include "vmm/passthrough/host_clocks.h"
 #include "vmm/plan/device_node.h"
@@ -19,8 +22,27 @@ using Blob = std::vector<std::byte>;
 
 void Ignore(const std::exception& /*error*/) {}
 
+// The node as a guest would get it, or an Error that names a node.
+void MakeGuestNode(const DeviceTree& tree, const DtNode& node) {
+  DeviceFacts facts;
+  facts.tree = std::shared_ptr<const DeviceTree>(std::shared_ptr<void>(), &tree);
+  facts.node_path = node.path();
+  std::uint32_t phandle = 1;
+  PlannedDevice device{};
+  try {
+    References(tree, node);
+    MakeDeviceNode(facts, device, phandle);
+    CHECK_FALSE(device.node.name.size() > node.name().size());
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()).starts_with("/"));
+  }
+}
+
 // Reads everything there is of a node and those below it; Errors are an answer too.
 void Walk(const DeviceTree& tree, const DtNode& node) {
+  // No path leads to a node that damage has given such a name.
+  const bool is_root = !node.parent().has_value();
+  if (node.name().find('/') != std::string_view::npos || node.name().empty() != is_root) return;
   CHECK(tree.Find(node.path()).has_value());
   for (const DtProperty& property : node.properties()) {
     CHECK(node.Property(property.name).has_value());
@@ -35,6 +57,7 @@ void Walk(const DeviceTree& tree, const DtNode& node) {
   } catch (const Error& error) {
     Ignore(error);
   }
+  MakeGuestNode(tree, node);
   for (const DtNode& child : node.children()) Walk(tree, child);
 }
 
@@ -54,6 +77,8 @@ TEST_CASE("an undamaged tree survives the walk that the damaged ones are sent on
   CHECK(Survives(fakes::TreeBlob("board")));
   CHECK(Survives(fakes::TreeBlob("clocks")));
   CHECK(Survives(fakes::TreeBlob("corners")));
+  CHECK(Survives(fakes::TreeBlob("references")));
+  CHECK(Survives(fakes::TreeBlob("suppliers")));
 }
 
 TEST_CASE("a tree cut short at any length is an Error") {
@@ -80,6 +105,23 @@ TEST_CASE("what is no tree at all is an Error that says so") {
   CHECK(fakes::Contains(chain(4096, std::byte{0xff}), "not a device tree: "));
 }
 
+// A tree of `depth` nodes below the root, each in the one before.
+Blob Nested(int depth) {
+  FdtWriter fdt;
+  const auto nest = [&](auto&& self, int left) -> void {
+    if (left > 0) fdt.Node("n", [&] { self(self, left - 1); });
+  };
+  fdt.Node("", [&] { nest(nest, depth); });
+  return fdt.Finish();
+}
+
+TEST_CASE("a tree nested deeper than Linux takes is an Error, not a stack overflow") {
+  CHECK(Survives(Nested(64)));
+  CHECK_FALSE(Survives(Nested(65)));
+  CHECK(fakes::ChainOf([] { DeviceTree tree(Nested(1000)); }) ==
+        "not a device tree: nodes nested deeper than 64\n");
+}
+
 TEST_CASE("no flipped bit of the header crashes the reader") {
   const Blob whole = fakes::TreeBlob("board");
   for (std::size_t at = 0; at < 40; ++at) {
@@ -93,7 +135,7 @@ TEST_CASE("no flipped bit of the header crashes the reader") {
 
 TEST_CASE("no random damage crashes the reader") {
   std::mt19937 random(20260101);  // always the same trees
-  for (const char* name : {"board", "clocks", "corners"}) {
+  for (const char* name : {"board", "clocks", "corners", "references", "suppliers"}) {
     const Blob whole = fakes::TreeBlob(name);
     for (int round = 0; round < 300; ++round) {
       Blob blob = whole;

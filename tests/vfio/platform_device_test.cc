@@ -32,8 +32,8 @@ PlannedDevice TimerPlan() {
   PlannedDevice plan{};
   plan.host = kTimerName;
   plan.regions = {{AddressRange({0x1400'0000}, 0x100), false},
-                  {AddressRange({0x1401'0000}, 0x1000), true}};
-  plan.interrupts = {{Spi{1}, Trigger::kEdge}, {Spi{2}, Trigger::kLevel}};
+                  {AddressRange({0x1401'0000}, 0x1000), true, 1}};
+  plan.interrupts = {{Spi{1}, Trigger::kEdge}, {Spi{2}, Trigger::kLevel, 1}};
   return plan;
 }
 

@@ -78,6 +78,14 @@ void CheckPinnedMemory(const VmConfig& config, const HostSysfs& sysfs) {
               "make memory.size smaller");
 }
 
+std::vector<OverlayFile> ReadOverlays(const BootConfig& config) {
+  std::vector<OverlayFile> overlays;
+  for (const std::filesystem::path& path : config.overlays) {
+    overlays.push_back({path.string(), ReadFile(path.string())});
+  }
+  return overlays;
+}
+
 Prepared Prepare(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs,
                  PhaseClock& clock) {
   const VmConfig config = ReadVmConfig(line.config);
@@ -85,10 +93,12 @@ Prepared Prepare(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
   CheckPinnedMemory(config, sysfs);
   Kvm kvm(kernel);
   BootImages images(kernel, config.boot);
+  BootFacts boot = images.facts();
+  boot.overlays = ReadOverlays(config.boot);
   clock.End("files");
   OpenedDevices opened = OpenDevices(kernel, sysfs, config.platform);
   clock.End("devices");
-  VmPlan plan = MakePlan(config, opened.facts, images.facts(), kvm.limits(), Arm64Layout());
+  VmPlan plan = MakePlan(config, opened.facts, boot, kvm.limits(), Arm64Layout());
   clock.End("plan");
   return {std::move(kvm), std::move(images), std::move(opened), std::move(plan)};
 }

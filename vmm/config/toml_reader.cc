@@ -35,7 +35,80 @@ std::string FormatRange(std::int64_t minimum, std::int64_t maximum) {
   return "must be an integer from " + std::to_string(minimum) + " to " + std::to_string(maximum);
 }
 
+void AppendString(std::vector<std::byte>& bytes, std::string_view text) {
+  for (const char c : text) bytes.push_back(static_cast<std::byte>(c));
+  bytes.push_back(std::byte{0});
+}
+
+// "00 0a 35": pairs of hexadecimal digits, apart or not.
+std::optional<std::vector<std::byte>> ParseBytes(std::string_view text) {
+  std::vector<std::byte> bytes;
+  for (std::size_t at = 0; at < text.size();) {
+    if (text[at] == ' ') {
+      ++at;
+      continue;
+    }
+    unsigned value = 0;
+    const char* const first = text.data() + at;
+    if (text.size() - at < 2 || std::from_chars(first, first + 2, value, 16).ptr != first + 2) {
+      return std::nullopt;
+    }
+    bytes.push_back(static_cast<std::byte>(value));
+    at += 2;
+  }
+  return bytes;
+}
+
+// Appends one string or cell; false if it is neither.
+bool AppendValue(std::vector<std::byte>& bytes, const toml::node& node) {
+  if (const auto* text = node.as_string()) {
+    if (text->get().find('\0') != std::string::npos) return false;
+    AppendString(bytes, text->get());
+    return true;
+  }
+  const auto* number = node.as_integer();
+  if (number == nullptr || number->get() < 0 || number->get() > UINT32_MAX) return false;
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    bytes.push_back(static_cast<std::byte>(number->get() >> shift));
+  }
+  return true;
+}
+
+// The value of a device tree property; nothing if it is none.
+std::optional<std::vector<std::byte>> ParseProperty(const toml::node& node) {
+  std::vector<std::byte> bytes;
+  if (const auto* flag = node.as_boolean())
+    return flag->get() ? std::optional(bytes) : std::nullopt;
+  if (const toml::table* table = node.as_table()) {
+    const toml::node* value = table->get("bytes");
+    if (table->size() != 1 || value == nullptr || value->as_string() == nullptr)
+      return std::nullopt;
+    return ParseBytes(value->as_string()->get());
+  }
+  const toml::array* array = node.as_array();
+  if (array == nullptr) return AppendValue(bytes, node) ? std::optional(bytes) : std::nullopt;
+  for (const toml::node& element : *array) {
+    if (element.type() != array->front().type() || !AppendValue(bytes, element))
+      return std::nullopt;
+  }
+  return array->empty() ? std::nullopt : std::optional(bytes);
+}
+
+// Devicetree Specification 2.2.4.1, with the capitals that Linux's trees use.
+bool IsPropertyName(std::string_view text) {
+  return !text.empty() && text.size() <= 63 && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view(",._+?#-").find(c) != std::string_view::npos;
+  });
+}
+
 }  // namespace
+
+std::string ConfigProblems::Place(const toml::source_region& place) const {
+  // A table that is not in the file has no place of its own; it belongs at the top.
+  return file_ + ":" + std::to_string(std::max<std::uint32_t>(place.begin.line, 1)) + ":" +
+         std::to_string(std::max<std::uint32_t>(place.begin.column, 1));
+}
 
 void ConfigProblems::Add(const toml::source_region& place, std::string_view key,
                          std::string_view problem) {
@@ -73,6 +146,11 @@ const toml::node* TomlReader::Take(std::string_view key) {
 
 std::string TomlReader::Qualified(std::string_view key) const {
   return name_.empty() ? std::string(key) : name_ + "." + std::string(key);
+}
+
+std::string TomlReader::Place(std::string_view key) const {
+  const toml::node* node = table_ == nullptr ? nullptr : table_->get(key);
+  return problems_->Place(node == nullptr ? place_ : node->source()) + ": " + Qualified(key);
 }
 
 bool TomlReader::Has(std::string_view key) const {
@@ -147,6 +225,43 @@ std::vector<std::int64_t> TomlReader::Integers(std::string_view key, std::int64_
       result.push_back(value->get());
     } else {
       problems_->Add(element.source(), Qualified(key), FormatRange(minimum, maximum));
+    }
+  }
+  return result;
+}
+
+std::vector<std::int64_t> TomlReader::IntegerOrList(std::string_view key, std::int64_t minimum,
+                                                    std::int64_t maximum) {
+  const toml::node* node = table_ == nullptr ? nullptr : table_->get(key);
+  if (node == nullptr || node->is_array()) return Integers(key, minimum, maximum);
+  const auto value = Integer(key, minimum, maximum);
+  return value ? std::vector<std::int64_t>{*value} : std::vector<std::int64_t>();
+}
+
+std::vector<std::pair<std::string, std::vector<std::byte>>> TomlReader::Properties(
+    std::string_view key, std::span<const std::string_view> reserved) {
+  std::vector<std::pair<std::string, std::vector<std::byte>>> result;
+  const toml::node* node = Take(key);
+  if (node == nullptr) return result;
+  const toml::table* table = node->as_table();
+  if (table == nullptr) {
+    Report(key, "must be a table of property = value");
+    return result;
+  }
+  for (const auto& [name, element] : *table) {
+    const auto report = [&, where = Qualified(key) + "." +
+                                    std::string(name.str())](std::string_view problem) {
+      problems_->Add(element.source(), where, problem);
+    };
+    const auto value = ParseProperty(element);
+    if (!IsPropertyName(name.str())) {
+      report("is no name of a property");
+    } else if (std::find(reserved.begin(), reserved.end(), name.str()) != reserved.end()) {
+      report("is decided by the plan");
+    } else if (!value) {
+      report("must be a string, a 32-bit cell, a list of either, true, or { bytes = \"00 0a\" }");
+    } else {
+      result.emplace_back(name.str(), *value);
     }
   }
   return result;

@@ -3,10 +3,12 @@
 
 #include <toml++/toml.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +21,8 @@ class ConfigProblems {
   explicit ConfigProblems(std::string file) : file_(std::move(file)) {}
 
   void Add(const toml::source_region& place, std::string_view key, std::string_view problem);
+  // "file:line:column".
+  [[nodiscard]] std::string Place(const toml::source_region& place) const;
   // Throws ConfigError, in the order of the file, if there are any.
   void ThrowIfAny() const;
 
@@ -48,7 +52,14 @@ class TomlReader {
   std::optional<std::uint64_t> Size(std::string_view key, std::uint64_t unit_bytes);
   std::vector<std::int64_t> Integers(std::string_view key, std::int64_t minimum,
                                      std::int64_t maximum);
+  // The same, or one integer.
+  std::vector<std::int64_t> IntegerOrList(std::string_view key, std::int64_t minimum,
+                                          std::int64_t maximum);
   std::vector<std::string> Strings(std::string_view key);
+  // A table of device tree properties: a string, a list of strings, a cell, a list of cells, true
+  // for an empty one, or { bytes = "00 0a 35" }. Those named in `reserved` are reported.
+  std::vector<std::pair<std::string, std::vector<std::byte>>> Properties(
+      std::string_view key, std::span<const std::string_view> reserved);
   // A table of name = integer.
   std::vector<std::pair<std::string, std::int64_t>> NamedIntegers(std::string_view key,
                                                                   std::int64_t minimum,
@@ -58,6 +69,8 @@ class TomlReader {
   TomlReader Table(std::string_view key);
   std::vector<TomlReader> Tables(std::string_view key);
 
+  // "file:line:column: TABLE.KEY", of the table if the key is absent.
+  [[nodiscard]] std::string Place(std::string_view key) const;
   [[nodiscard]] bool Has(std::string_view key) const;
   // Reports a problem at `key`, or at the table if the key is absent.
   void Report(std::string_view key, std::string_view problem);

@@ -24,6 +24,12 @@ constexpr int kMaximumHostCpu = 1023;
 // arch/arm64/include/uapi/asm/setup.h: COMMAND_LINE_SIZE 2048, with its NUL.
 constexpr std::size_t kMaximumCmdline = 2047;
 
+// GICv3: INTIDs 32 to 1019 are SPIs.
+constexpr std::int64_t kMaximumSpi = 987;
+// What the plan decides of a device's node; most have a key of their own.
+constexpr std::array<std::string_view, 7> kOwnProperties = {
+    "reg", "interrupts", "interrupts-extended", "interrupt-parent", "phandle", "clocks", "name"};
+
 bool IsName(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -106,6 +112,9 @@ BootConfig ReadBoot(TomlReader reader, const std::filesystem::path& folder) {
   reader.Require("kernel");
   boot.kernel = folder / reader.String("kernel").value_or("");
   if (const auto initrd = reader.String("initrd")) boot.initrd = folder / *initrd;
+  for (const std::string& overlay : reader.Strings("overlay")) {
+    boot.overlays.push_back(folder / overlay);
+  }
   boot.cmdline = reader.String("cmdline").value_or("");
   if (boot.cmdline.size() > kMaximumCmdline) {
     reader.Report("cmdline", "longer than the " + std::to_string(kMaximumCmdline) +
@@ -138,6 +147,16 @@ PlatformConfig ReadPlatform(TomlReader& reader) {
     platform.clocks_hz[name] = static_cast<std::uint64_t>(hz);
   }
   platform.drop = reader.Strings("drop");
+  for (const std::int64_t address : reader.IntegerOrList("address", 0, INT64_MAX)) {
+    platform.addresses.push_back(static_cast<std::uint64_t>(address));
+  }
+  for (const std::int64_t spi : reader.IntegerOrList("spi", 0, kMaximumSpi)) {
+    platform.spis.push_back(static_cast<std::uint32_t>(spi));
+  }
+  for (auto& [name, value] : reader.Properties("properties", kOwnProperties)) {
+    platform.properties[name] = std::move(value);
+  }
+  for (const std::string key : {"address", "spi"}) platform.places[key] = reader.Place(key);
   platform.reset = ReadResetConfig(reader);
   reader.Finish();
   return platform;

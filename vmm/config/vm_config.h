@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -45,6 +46,7 @@ struct BootConfig {
   std::filesystem::path kernel;
   std::optional<std::filesystem::path> initrd;
   std::string cmdline;
+  std::vector<std::filesystem::path> overlays;
 };
 
 struct ConsoleConfig {
@@ -63,7 +65,12 @@ struct PlatformConfig {
   DmaMode dma = DmaMode::kIommu;
   InterruptPath interrupts = InterruptPath::kIrqfd;
   std::map<std::string, std::uint64_t> clocks_hz;  // rates the host cannot tell, by clock name
-  std::vector<std::string> drop;                   // properties left out of the guest's node
+  std::vector<std::string> drop;                   // properties and entries left out
+  std::vector<std::uint64_t> addresses = {};       // of its regions that cross, in their order
+  std::vector<std::uint32_t> spis = {};            // of its interrupts that cross, in their order
+  std::map<std::string, std::vector<std::byte>> properties = {};  // of the guest's node
+  // "file:line:column: platform.KEY" of keys that only planning can find wrong.
+  std::map<std::string, std::string> places = {};
   ResetConfig reset;
 };
 

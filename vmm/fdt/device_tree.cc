@@ -12,6 +12,9 @@
 namespace microvm {
 namespace {
 
+// drivers/of/fdt.c of Linux: FDT_MAX_DEPTH. What walks a tree may recurse as deep.
+constexpr int kMaximumDepth = 64;
+
 void CopyDirectory(FdtWriter& fdt, const std::filesystem::path& directory) {
   namespace fs = std::filesystem;
   std::vector<fs::path> nodes;
@@ -126,6 +129,12 @@ DeviceTree::DeviceTree(std::vector<std::byte> blob) : blob_(std::move(blob)) {
   if (blob_.size() < sizeof(fdt_header)) throw Error("not a device tree: too short");
   const int error = fdt_check_full(blob_.data(), blob_.size());
   if (error != 0) throw Error(std::string("not a device tree: ") + fdt_strerror(error));
+  int depth = 0;
+  for (int at = 0; at >= 0; at = fdt_next_node(blob_.data(), at, &depth)) {
+    if (depth > kMaximumDepth) {
+      throw Error("not a device tree: nodes nested deeper than " + std::to_string(kMaximumDepth));
+    }
+  }
 }
 
 DeviceTree DeviceTree::FromDirectory(const std::filesystem::path& directory) {
@@ -176,8 +185,13 @@ std::vector<std::optional<DtReference>> ReadReferences(const DeviceTree& tree, c
 }
 
 std::optional<DtNode> InterruptParent(const DeviceTree& tree, const DtNode& node) {
-  for (std::optional<DtNode> at = node; at; at = at->parent()) {
-    if (const auto phandle = at->Cell("interrupt-parent")) return tree.ByPhandle(*phandle);
+  // A chain longer than the tree is deep is a loop of interrupt-parents.
+  constexpr int kMaximumSteps = 64;
+  std::optional<DtNode> at = node;
+  for (int step = 0; at && step < kMaximumSteps; ++step) {
+    const auto phandle = at->Cell("interrupt-parent");
+    at = phandle ? tree.ByPhandle(*phandle) : at->parent();
+    if (at && at->Property("#interrupt-cells")) return at;
   }
   return std::nullopt;
 }

@@ -59,7 +59,8 @@ struct DtReference {
 // A read-only flattened device tree. Malformed input is an Error, never a crash.
 class DeviceTree {
  public:
-  // Takes a .dtb; throws Error if libfdt finds it malformed.
+  // Takes a .dtb; throws Error if libfdt finds it malformed, or it is nested deeper than Linux
+  // takes.
   explicit DeviceTree(std::vector<std::byte> blob);
   // Makes one from a directory such as /proc/device-tree.
   static DeviceTree FromDirectory(const std::filesystem::path& directory);
@@ -81,7 +82,8 @@ std::vector<std::optional<DtReference>> ReadReferences(const DeviceTree& tree, c
                                                        std::string_view property,
                                                        std::string_view cells_name);
 
-// The node that interprets `node`'s `interrupts`: the nearest `interrupt-parent` upwards.
+// The node that interprets `node`'s `interrupts`: by `interrupt-parent`, else the node above, until
+// one has `#interrupt-cells` (drivers/of/irq.c of Linux: of_irq_find_parent). Nothing if none has.
 std::optional<DtNode> InterruptParent(const DeviceTree& tree, const DtNode& node);
 
 }  // namespace microvm

@@ -65,6 +65,10 @@ GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_s
   for (const auto& device : parts.devices) {
     WithContext(Error("device '" + device->name() + "'"), [&] { device->AddRegions(vm_, bus_); });
   }
+  for (const PlannedDevice& device : plan.devices) {
+    if (!device.resets) continue;
+    bus_.Map(*device.resets->registers, reset_stubs_.emplace_back(device.host + " resets"));
+  }
   MakeVcpus(parts);
   // After the vCPUs, none of which can be added to an initialised vGIC.
   gic_.emplace(vm_, plan);

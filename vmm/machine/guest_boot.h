@@ -9,6 +9,7 @@
 #include "arch/arm64/gic_v3.h"
 #include "devices/mmio_bus.h"
 #include "devices/pl011.h"
+#include "devices/reset_stub.h"
 #include "devices/vfio/platform_device.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/machine/vcpu_thread.h"
@@ -77,6 +78,7 @@ class GuestBoot {
   MmioBus bus_;
   SpiLine console_line_;
   Pl011 console_;
+  std::deque<ResetStub> reset_stubs_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::optional<GicV3> gic_;
   std::vector<std::unique_ptr<ArmedInterrupt>> interrupts_;

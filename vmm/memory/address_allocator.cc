@@ -26,4 +26,13 @@ AddressRange AddressAllocator::Allocate(const std::string& owner, std::uint64_t 
               " bytes)");
 }
 
+void AddressAllocator::Reserve(const std::string& owner, const AddressRange& range) {
+  for (const Taken& taken : taken_) {
+    if (!taken.range.Overlaps(range)) continue;
+    throw Error(owner + " at " + ToString(range) + " overlaps " + taken.owner + " at " +
+                ToString(taken.range));
+  }
+  taken_.push_back({owner, range});
+}
+
 }  // namespace microvm

@@ -19,6 +19,10 @@ class AddressAllocator {
   AddressRange Allocate(const std::string& owner, std::uint64_t size_bytes,
                         std::uint64_t alignment);
 
+  // Takes `range`, inside a window or not; throws an Error that names `owner` and whose range it
+  // overlaps.
+  void Reserve(const std::string& owner, const AddressRange& range);
+
  private:
   struct Taken {
     std::string owner;

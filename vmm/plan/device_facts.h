@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -39,13 +40,20 @@ struct DeviceFacts {
   std::string node_path;                   // the device's node in it
 };
 
-// What the start of a kernel file and the size of an initrd say.
+// A device tree overlay, as read.
+struct OverlayFile {
+  std::string path;
+  std::vector<std::byte> blob;
+};
+
+// What the start of a kernel file and the size of an initrd say, and overlays whole.
 struct BootFacts {
   std::uint64_t kernel_file_bytes = 0;
   bool kernel_compressed = false;
   std::uint64_t text_offset = 0;          // from the start of a 2 MiB-aligned base
   std::uint64_t kernel_memory_bytes = 0;  // from text_offset, with its BSS
   std::uint64_t initrd_bytes = 0;         // 0: none
+  std::vector<OverlayFile> overlays = {};
 };
 
 }  // namespace microvm

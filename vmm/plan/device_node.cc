@@ -2,95 +2,19 @@
 #include "vmm/plan/device_node.h"
 
 #include <algorithm>
-#include <array>
 #include <string_view>
+
+#include "vmm/fdt/fdt_writer.h"
+#include "vmm/fdt/references.h"
+#include "vmm/plan/device_binding.h"
+#include "vmm/plan/property_rules.h"
 
 namespace microvm {
 namespace {
 
-// Written anew, or meaningless outside their tree.
-constexpr std::array<std::string_view, 8> kRewritten = {
-    "reg",     "interrupts", "interrupts-extended", "interrupt-parent",
-    "phandle", "name",       "linux,phandle",       "status"};
-
-struct HostOnly {
-  std::string_view property;
-  std::string_view reason;
-};
-
-// What the host has done, or does, for the device: nothing is left for the guest to do.
-constexpr std::array kHostOnly = {
-    HostOnly{"iommus", "the host's IOMMU is set up by VFIO"},
-    HostOnly{"iommu-map", "the host's IOMMU is set up by VFIO"},
-    HostOnly{"msi-parent", "platform devices interrupt the guest by SPI"},
-    HostOnly{"power-domains", "VFIO keeps the device powered"},
-    HostOnly{"power-domain-names", "VFIO keeps the device powered"},
-    HostOnly{"operating-points-v2", "the host scales clocks and voltage"},
-    HostOnly{"interconnects", "the host keeps the bandwidth"},
-    HostOnly{"interconnect-names", "the host keeps the bandwidth"},
-    HostOnly{"assigned-clocks", "the host has set the rates"},
-    HostOnly{"assigned-clock-rates", "the host has set the rates"},
-    HostOnly{"assigned-clock-parents", "the host has set the rates"},
-    HostOnly{"clock-ranges", "the guest's clocks are fixed"},
-};
-
-// Properties whose value names nodes that provide something (devicetree bindings, the consumer
-// side). A guest without that node's driver could not use the device.
-constexpr std::array<std::string_view, 37> kReferences = {"gpio",
-                                                          "mmc-pwrseq",
-                                                          "ddc-i2c-bus",
-                                                          "sfp",
-                                                          "thermal-sensors",
-                                                          "nand-ecc-engine",
-                                                          "gpios",
-                                                          "gpio-ranges",
-                                                          "interrupt-map",
-                                                          "msi-map",
-                                                          "usb-phy",
-                                                          "extcon",
-                                                          "syscon",
-                                                          "nvmem",
-                                                          "ranges",
-                                                          "dma-ranges",
-                                                          "dmas",
-                                                          "resets",
-                                                          "phys",
-                                                          "phy-handle",
-                                                          "phy",
-                                                          "pcs-handle",
-                                                          "mboxes",
-                                                          "io-channels",
-                                                          "nvmem-cells",
-                                                          "hwlocks",
-                                                          "memory-region",
-                                                          "thermal-zones",
-                                                          "sound-dai",
-                                                          "power-supplies",
-                                                          "mux-controls",
-                                                          "pwms",
-                                                          "leds",
-                                                          "backlight",
-                                                          "remote-endpoint",
-                                                          "cooling-device",
-                                                          "access-controllers"};
-constexpr std::array<std::string_view, 3> kReferenceSuffixes = {"-gpios", "-gpio", "-supply"};
-
-bool IsOneOf(const auto& list, std::string_view name) {
-  return std::find(list.begin(), list.end(), name) != list.end();
-}
-
-bool HasProperty(const DtNode& node, const std::string& name) {
-  if (node.Property(name)) return true;
-  const std::vector<DtNode> children = node.children();
-  return std::any_of(children.begin(), children.end(),
-                     [&](const DtNode& child) { return HasProperty(child, name); });
-}
-
-bool IsReference(std::string_view name) {
-  return IsOneOf(kReferences, name) ||
-         std::any_of(kReferenceSuffixes.begin(), kReferenceSuffixes.end(),
-                     [&](std::string_view suffix) { return name.ends_with(suffix); });
-}
+// The stub's registers, a pair for each reset, fill one page.
+constexpr std::uint32_t kBytesPerReset = 8;
+constexpr std::uint32_t kMaximumResets = 4096 / kBytesPerReset;
 
 void AppendCell(std::vector<std::byte>& bytes, std::uint32_t cell) {
   for (int shift = 24; shift >= 0; shift -= 8)
@@ -103,19 +27,66 @@ std::vector<std::byte> CellBytes(const std::vector<std::uint32_t>& cells) {
   return bytes;
 }
 
-// Copies one node's properties and children by the rules of the header.
-class NodeCopier {
- public:
-  NodeCopier(const DeviceFacts& facts, PlannedDevice& device) : facts_(facts), device_(device) {}
+std::vector<std::byte> StringBytes(const std::vector<std::string>& strings) {
+  std::vector<std::byte> bytes;
+  for (const std::string& text : strings) {
+    for (const char c : text) bytes.push_back(static_cast<std::byte>(c));
+    bytes.push_back(std::byte{0});
+  }
+  return bytes;
+}
 
-  // `is_device`: the passed-through node itself, some of whose properties are written anew.
-  PlannedNode Copy(const DtNode& from, bool is_device) {
-    PlannedNode to;
-    to.name = std::string(from.name());
-    for (const DtProperty& property : from.properties())
-      CopyProperty(from, property, is_device, to);
-    for (const DtNode& child : from.children()) to.children.push_back(Copy(child, false));
-    return to;
+std::string BaseName(const DtNode& node) {
+  return std::string(node.name().substr(0, node.name().find('@')));
+}
+
+// A node that says something and is nothing: no driver binds to it, no bus reaches it.
+bool IsMereData(const DtNode& node) {
+  return node.parent() && !node.Property("compatible") && !node.Property("reg");
+}
+
+// Below a MAC's node: with a PHY's compatible, or on the MAC's own bus.
+bool IsEthernetPhy(const DtNode& node) {
+  const std::vector<std::string> compatible = node.Strings("compatible");
+  const bool says_so =
+      std::any_of(compatible.begin(), compatible.end(),
+                  [](const std::string& text) { return text.starts_with("ethernet-phy"); });
+  return says_so || BaseName(node) == "ethernet-phy" ||
+         (node.parent() && BaseName(*node.parent()) == "mdio");
+}
+
+enum class Place {
+  kDevice,  // the passed-through node itself
+  kBelow,   // a node below it
+  kBeside,  // a node of mere data elsewhere in the tree, or below such
+};
+
+// Makes the guest's node of one device by the rules of the header.
+class NodeMaker {
+ public:
+  NodeMaker(const DeviceFacts& facts, const DtNode& host, const PassedNodes& passed,
+            PlannedDevice& device, std::uint32_t& next_phandle)
+      : facts_(facts),
+        host_(host),
+        passed_(passed),
+        binding_(FindBinding(host)),
+        device_(device),
+        next_phandle_(next_phandle) {}
+
+  void Make() {
+    device_.node = Copy(host_, Place::kDevice);
+    AddOwnProperties();
+    // A copied node may refer to further ones, which then stand behind it here.
+    for (std::size_t at = 0; at < beside_.size(); ++at) {
+      const DtNode from = beside_[at];
+      PlannedNode copy = Copy(from, Place::kBeside);
+      copy.name = BaseName(from) + "-" + std::to_string(phandles_.at(from.path()));
+      device_.companions.push_back(std::move(copy));
+    }
+    AddPhandles(host_, device_.node);
+    for (std::size_t at = 0; at < beside_.size(); ++at) {
+      AddPhandles(beside_[at], device_.companions[at]);
+    }
   }
 
  private:
@@ -124,43 +95,215 @@ class NodeCopier {
                                std::string(reason));
   }
 
-  void CopyProperty(const DtNode& from, const DtProperty& property, bool is_device,
-                    PlannedNode& to) {
+  [[noreturn]] void Refuse(const DtNode& from, std::string_view property, const std::string& why) {
+    throw Error(from.path() + ": the property '" + std::string(property) + "' " + why,
+                "if the guest's driver can do without it, add to the [[platform]] table of '" +
+                    facts_.config.host + "':\ndrop = [\"" + std::string(property) + "\"]");
+  }
+
+  [[noreturn]] void RefuseReference(const DtNode& from, const Reference& reference) {
+    Refuse(from, reference.property,
+           "refers to something the guest does not have: " +
+               std::string(ToString(reference.supplier)) + " " + reference.target.path());
+  }
+
+  PlannedNode Copy(const DtNode& from, Place place) {
+    PlannedNode to;
+    to.name = std::string(from.name());
+    for (const DtProperty& property : from.properties()) CopyProperty(from, property, place, to);
+    // Trees of boards leave it out where dtc wants it (Devicetree Specification 2.4.3.1).
+    if (from.Property("interrupt-controller") && !from.Property("#address-cells")) {
+      to.properties.push_back(
+          {"#address-cells", CellBytes({0}), "none in the host's: the default"});
+    }
+    const Place below = place == Place::kBeside ? Place::kBeside : Place::kBelow;
+    for (const DtNode& child : from.children()) to.children.push_back(Copy(child, below));
+    return to;
+  }
+
+  std::optional<std::string> LeftOutReason(const DtNode& from, std::string_view name, Place place) {
+    if (IsDropped(facts_, from, name)) return "dropped by the configuration";
+    if (place == Place::kDevice && binding_ != nullptr) {
+      if (const BoundProperty* bound = binding_->Find(name)) {
+        if (bound->action == BoundProperty::Action::kRefuse) {
+          Refuse(from, name, "cannot cross: " + std::string(bound->reason));
+        }
+        return std::string(bound->reason);
+      }
+    }
+    if (const auto reason = HostOnlyReason(name)) return std::string(*reason);
+    return std::nullopt;
+  }
+
+  void CopyProperty(const DtNode& from, const DtProperty& property, Place place, PlannedNode& to) {
     const std::string_view name = property.name;
-    if (IsOneOf(facts_.config.drop, name)) {
-      LeaveOut(from, name, "dropped by the configuration");
-      return;
+    const bool is_device = place == Place::kDevice;
+    if (is_device && facts_.config.properties.contains(std::string(name))) return;
+    if (name == "phandle" || name == "linux,phandle" || (is_device && name == "name")) return;
+    const std::string_view list = ListOfNames(name);
+    if (const auto reason = LeftOutReason(from, name, place)) return LeaveOut(from, name, *reason);
+    if (!list.empty()) {
+      if (const auto reason = LeftOutReason(from, list, place))
+        return LeaveOut(from, name, *reason);
     }
-    if (is_device && name == "clock-names" && IsOneOf(facts_.config.drop, "clocks")) {
-      LeaveOut(from, name, "its clocks are dropped by the configuration");
-      return;
+    if (is_device && IsRewritten(name)) return;
+    if (is_device && !list.empty()) return CopyNames(property, list, to);
+    if (name == "interrupt-parent") return CopyInterruptParent(property, to);
+    if (IsHostMap(name)) Refuse(from, name, "refers to something the guest does not have");
+    const std::vector<Reference> references = References(*facts_.tree, from, property);
+    if (name.starts_with("interrupts") && !HasAllTargets(references) && IsEthernetPhy(from)) {
+      return LeaveOut(from, name, "the guest polls the PHY");
     }
-    if (is_device && (IsOneOf(kRewritten, name) || name == "clocks")) return;
-    if (name == "phandle" || name == "linux,phandle" || name == "interrupt-parent") return;
-    if (const auto host_only =
-            std::find_if(kHostOnly.begin(), kHostOnly.end(),
-                         [&](const HostOnly& entry) { return entry.property == name; });
-        host_only != kHostOnly.end()) {
-      LeaveOut(from, name, host_only->reason);
-      return;
-    }
-    if (name.starts_with("pinctrl-")) {
-      LeaveOut(from, name, "the host has set the pins");
-      return;
-    }
-    if (IsReference(name) || (!is_device && (name == "clocks" || name == "interrupts" ||
-                                             name == "interrupts-extended"))) {
-      throw Error(from.path() + ": the property '" + std::string(name) +
-                      "' refers to something the guest does not have",
-                  "if the guest's driver can do without it, add to the [[platform]] table of '" +
-                      facts_.config.host + "':\ndrop = [\"" + std::string(name) + "\"]");
+    if (name == "interrupts") {
+      if (!HasAllTargets(references)) RefuseReference(from, references.front());
+    } else if (!references.empty()) {
+      return CopyReferences(from, property, references, place, to);
     }
     to.properties.push_back(
         {std::string(name), {property.value.begin(), property.value.end()}, "host"});
   }
 
+  // A list's names, without those of the entries that are dropped.
+  void CopyNames(const DtProperty& property, std::string_view list, PlannedNode& to) {
+    const std::vector<std::string> names = property.Strings();
+    const std::vector<bool> dropped = DroppedEntries(facts_, host_, list, names.size());
+    if (std::none_of(dropped.begin(), dropped.end(), [](bool is) { return is; })) {
+      to.properties.push_back(
+          {std::string(property.name), {property.value.begin(), property.value.end()}, "host"});
+      return;
+    }
+    std::vector<std::string> kept;
+    for (std::size_t index = 0; index < names.size(); ++index) {
+      if (!dropped[index]) kept.push_back(names[index]);
+    }
+    if (kept.empty()) return;
+    to.properties.push_back({std::string(property.name), StringBytes(kept),
+                             "host, without what the configuration drops"});
+  }
+
+  void CopyInterruptParent(const DtProperty& property, PlannedNode& to) {
+    const auto cells = property.Cells();
+    if (!cells || cells->size() != 1) return;
+    const auto parent = facts_.tree->ByPhandle(cells->front());
+    if (!parent) return;
+    if (const auto phandle = GuestPhandle(*parent, false)) {
+      to.properties.push_back({"interrupt-parent", CellBytes({*phandle}), "host, rewritten"});
+    }
+  }
+
+  bool HasAllTargets(const std::vector<Reference>& references) {
+    return std::all_of(references.begin(), references.end(), [&](const Reference& reference) {
+      return GuestPhandle(reference.target, false).has_value();
+    });
+  }
+
+  // The guest's phandle of a node that the guest has, or can have as a copy if it is mere data.
+  std::optional<std::uint32_t> GuestPhandle(const DtNode& target, bool may_copy) {
+    const std::string path = target.path();
+    if (path == facts_.node_path && device_.phandle != 0) return device_.phandle;
+    if (const auto found = passed_.find(path); found != passed_.end()) return found->second;
+    if (const auto found = phandles_.find(path); found != phandles_.end()) return found->second;
+    const bool is_below = path == facts_.node_path || path.starts_with(facts_.node_path + "/");
+    if (!is_below) {
+      if (!may_copy || !IsMereData(target)) return std::nullopt;
+      beside_.push_back(target);
+    }
+    phandles_[path] = next_phandle_;
+    return next_phandle_++;
+  }
+
+  void CopyReferences(const DtNode& from, const DtProperty& property,
+                      const std::vector<Reference>& references, Place place, PlannedNode& to) {
+    const std::string name(property.name);
+    const std::vector<std::uint32_t> cells = property.Cells().value();
+    // There are no more entries than cells.
+    const std::vector<bool> dropped = place == Place::kDevice
+                                          ? DroppedEntries(facts_, host_, name, cells.size())
+                                          : std::vector<bool>(cells.size());
+    std::vector<std::uint32_t> kept;
+    std::size_t next = 0;
+    std::size_t index = 0;
+    for (std::size_t at = 0; at < cells.size(); ++index) {
+      const bool empty = cells[at] == 0 || next == references.size();
+      std::vector<std::uint32_t> entry = {cells[at]};
+      if (!dropped[index] && !empty) entry = Entry(from, references[next]);
+      at += 1 + (empty ? 0 : references[next++].arguments.size());
+      if (!dropped[index]) kept.insert(kept.end(), entry.begin(), entry.end());
+    }
+    if (place == Place::kDevice) ReportDropped(name, index);
+    if (kept.empty()) return;
+    const bool resets = references.front().supplier == SupplierClass::kReset;
+    to.properties.push_back(
+        {name, CellBytes(kept), resets ? "resets that do nothing" : "host, rewritten"});
+  }
+
+  void ReportDropped(const std::string& list, std::size_t count) {
+    const std::vector<bool> dropped = DroppedEntries(facts_, host_, list, count);
+    // A list that is dropped whole has its own line.
+    if (IsDropped(facts_, host_, list)) return;
+    for (std::size_t index = 0; index < count; ++index) {
+      if (!dropped[index]) continue;
+      LeaveOut(host_, list, "entry " + std::to_string(index) + " dropped by the configuration");
+    }
+  }
+
+  // What stands in the guest's node for one reference.
+  std::vector<std::uint32_t> Entry(const DtNode& from, const Reference& reference) {
+    if (const auto phandle = GuestPhandle(reference.target, RefersToData(reference.property))) {
+      std::vector<std::uint32_t> cells = {*phandle};
+      cells.insert(cells.end(), reference.arguments.begin(), reference.arguments.end());
+      return cells;
+    }
+    if (reference.supplier == SupplierClass::kReset) return StubReset(from);
+    const auto rate_hz = reference.target.Cell("clock-frequency");
+    if (reference.supplier == SupplierClass::kClock && rate_hz &&
+        reference.target.IsCompatible("fixed-clock")) {
+      return {AddClock(*rate_hz)};
+    }
+    RefuseReference(from, reference);
+  }
+
+  // bindings/reset/hisilicon,hi3660-reset.yaml: offset of a register pair, bit.
+  std::vector<std::uint32_t> StubReset(const DtNode& from) {
+    if (!device_.resets) {
+      device_.resets = PlannedResets{next_phandle_, next_phandle_ + 1, 0, std::nullopt};
+      next_phandle_ += 2;
+    }
+    if (device_.resets->count == kMaximumResets) {
+      throw Error(from.path() + ": resets: more than " + std::to_string(kMaximumResets));
+    }
+    return {device_.resets->controller_phandle, device_.resets->count++ * kBytesPerReset, 0};
+  }
+
+  std::uint32_t AddClock(std::uint64_t rate_hz) {
+    device_.clocks.push_back({next_phandle_, "clock-" + std::to_string(next_phandle_), rate_hz});
+    return next_phandle_++;
+  }
+
+  void AddOwnProperties();
+  void AddClocks();
+  [[nodiscard]] std::optional<std::uint64_t> ClockRate(std::size_t index) const;
+
+  void AddPhandles(const DtNode& from, PlannedNode& to) {
+    if (const auto found = phandles_.find(from.path()); found != phandles_.end()) {
+      to.properties.push_back({"phandle", CellBytes({found->second}), "plan"});
+      // Only one node of the guest may have it: data below data may be there twice.
+      phandles_.erase(found);
+    }
+    const std::vector<DtNode> children = from.children();
+    for (std::size_t index = 0; index < children.size(); ++index) {
+      AddPhandles(children[index], to.children[index]);
+    }
+  }
+
   const DeviceFacts& facts_;
+  const DtNode host_;
+  const PassedNodes& passed_;
+  const DeviceBinding* binding_;
   PlannedDevice& device_;
+  std::uint32_t& next_phandle_;
+  std::map<std::string, std::uint32_t> phandles_;  // of the nodes that are copied, by path
+  std::vector<DtNode> beside_;                     // nodes of mere data, each once
 };
 
 PlannedProperty RegProperty(const PlannedDevice& device) {
@@ -184,43 +327,58 @@ PlannedProperty InterruptsProperty(const PlannedDevice& device) {
   return {"interrupts", CellBytes(cells), "plan"};
 }
 
-std::uint64_t ClockRate(const DeviceFacts& facts, std::size_t index) {
-  const ClockFacts& clock = facts.clocks[index];
-  const std::string name = clock.name.empty() ? std::to_string(index) : clock.name;
-  if (const auto given = facts.config.clocks_hz.find(name); given != facts.config.clocks_hz.end()) {
-    return given->second;
+void NodeMaker::AddOwnProperties() {
+  std::vector<PlannedProperty>& properties = device_.node.properties;
+  device_.node.name = BaseName(host_);
+  if (!device_.regions.empty()) {
+    device_.node.name = UnitName(device_.node.name, device_.regions.front().guest.start().value);
+    properties.push_back(RegProperty(device_));
   }
+  ReportDropped("reg", facts_.regions.size());
+  if (!device_.interrupts.empty()) properties.push_back(InterruptsProperty(device_));
+  ReportDropped("interrupts", facts_.interrupts.size());
+  if (!LeftOutReason(host_, "clocks", Place::kDevice)) AddClocks();
+  for (const auto& [name, value] : facts_.config.properties) {
+    properties.push_back({name, value, "configuration"});
+  }
+  if (device_.phandle != 0) properties.push_back({"phandle", CellBytes({device_.phandle}), "plan"});
+}
+
+// Nothing for an entry of <0>, which keeps its place.
+std::optional<std::uint64_t> NodeMaker::ClockRate(std::size_t index) const {
+  const ClockFacts& clock = facts_.clocks[index];
+  const std::string name = clock.name.empty() ? std::to_string(index) : clock.name;
+  const auto& given = facts_.config.clocks_hz;
+  if (const auto found = given.find(name); found != given.end()) return found->second;
   if (clock.rate_hz) return *clock.rate_hz;
-  throw Error(facts.node_path + ": clocks: the rate of clock '" + name + "' (" + clock.provider +
+  if (clock.provider.empty()) return std::nullopt;
+  throw Error(facts_.node_path + ": clocks: the rate of clock '" + name + "' (" + clock.provider +
                   ") is not known",
               "mount -t debugfs none /sys/kernel/debug, or add its rate in Hz to the [[platform]] "
               "table of '" +
-                  facts.config.host + "':\nclocks = { " + name + " = 100000000 }");
+                  facts_.config.host + "':\nclocks = { " + name + " = 100000000 }");
 }
 
-void AddClocks(const DeviceFacts& facts, PlannedDevice& device, std::uint32_t& next_phandle) {
-  if (facts.clocks.empty()) return;
+void NodeMaker::AddClocks() {
+  const std::vector<bool> dropped = DroppedEntries(facts_, host_, "clocks", facts_.clocks.size());
   std::vector<std::uint32_t> phandles;
-  for (std::size_t index = 0; index < facts.clocks.size(); ++index) {
-    const std::uint64_t rate_hz = ClockRate(facts, index);
-    if (rate_hz > UINT32_MAX) {
-      throw Error(facts.node_path + ": clocks: " + std::to_string(rate_hz) +
+  for (std::size_t index = 0; index < facts_.clocks.size(); ++index) {
+    if (dropped[index]) continue;
+    const std::optional<std::uint64_t> rate_hz = ClockRate(index);
+    if (rate_hz && *rate_hz > UINT32_MAX) {
+      throw Error(facts_.node_path + ": clocks: " + std::to_string(*rate_hz) +
                   " Hz is more than a fixed-clock node can say");
     }
-    device.clocks.push_back({next_phandle, "clock-" + std::to_string(next_phandle), rate_hz});
-    phandles.push_back(next_phandle++);
+    phandles.push_back(rate_hz ? AddClock(*rate_hz) : 0);
   }
-  device.node.properties.push_back(
+  ReportDropped("clocks", facts_.clocks.size());
+  if (phandles.empty()) return;
+  device_.node.properties.push_back(
       {"clocks", CellBytes(phandles), "fixed clocks at the host's rates"});
 }
 
 // A name in the configuration that the node does not have is a slip of the pen.
-void CheckOverrides(const DeviceFacts& facts, const DtNode& node) {
-  for (const std::string& name : facts.config.drop) {
-    if (!HasProperty(node, name)) {
-      throw Error(facts.node_path + ": drop: there is no property '" + name + "' in it");
-    }
-  }
+void CheckClocks(const DeviceFacts& facts) {
   for (const auto& clock_rate : facts.config.clocks_hz) {
     const std::string& name = clock_rate.first;
     const bool known =
@@ -234,55 +392,13 @@ void CheckOverrides(const DeviceFacts& facts, const DtNode& node) {
 
 }  // namespace
 
-void MakeDeviceNode(const DeviceFacts& facts, PlannedDevice& device, std::uint32_t& next_phandle) {
+void MakeDeviceNode(const DeviceFacts& facts, PlannedDevice& device, std::uint32_t& next_phandle,
+                    const PassedNodes& passed) {
   const auto host = facts.tree->Find(facts.node_path);
   if (!host) throw Error("the host's device tree has no node " + facts.node_path);
-  CheckOverrides(facts, *host);
-  const std::string_view name = host->name().substr(0, host->name().find('@'));
-  device.node = NodeCopier(facts, device).Copy(*host, true);
-  if (device.regions.empty()) {
-    device.node.name = std::string(name);
-  } else {
-    const std::string unit = Hex(device.regions.front().guest.start().value).substr(2);
-    device.node.name = std::string(name) + "@" + unit;
-    device.node.properties.push_back(RegProperty(device));
-  }
-  if (!device.interrupts.empty()) device.node.properties.push_back(InterruptsProperty(device));
-  if (!IsOneOf(facts.config.drop, "clocks")) AddClocks(facts, device, next_phandle);
-}
-
-std::vector<std::optional<Trigger>> HostTriggers(const DeviceTree& tree, const DtNode& node) {
-  // bindings/interrupt-controller/arm,gic*.yaml: the low four bits of the third cell are 1 or 2
-  // for an edge, 4 or 8 for a level.
-  const auto trigger_of =
-      [](const DtNode& controller,
-         const std::vector<std::uint32_t>& specifier) -> std::optional<Trigger> {
-    const bool is_gic = controller.IsCompatible("arm,gic-v3") ||
-                        controller.IsCompatible("arm,gic-400") ||
-                        controller.IsCompatible("arm,cortex-a15-gic") ||
-                        controller.IsCompatible("arm,cortex-a9-gic");
-    if (!is_gic || specifier.size() < 3 || (specifier[2] & 0xf) == 0) return std::nullopt;
-    return (specifier[2] & 0x3) != 0 ? Trigger::kEdge : Trigger::kLevel;
-  };
-  std::vector<std::optional<Trigger>> triggers;
-  if (node.Property("interrupts-extended")) {
-    for (const auto& entry :
-         ReadReferences(tree, node, "interrupts-extended", "#interrupt-cells")) {
-      triggers.push_back(entry ? trigger_of(entry->target, entry->arguments) : std::nullopt);
-    }
-    return triggers;
-  }
-  const auto property = node.Property("interrupts");
-  const auto controller = InterruptParent(tree, node);
-  if (!property || !controller) return triggers;
-  const auto cells = property->Cells();
-  const std::uint32_t count = controller->Cell("#interrupt-cells").value_or(0);
-  if (!cells || count == 0) return triggers;
-  for (std::size_t at = 0; at + count <= cells->size(); at += count) {
-    const auto first = cells->begin() + static_cast<std::ptrdiff_t>(at);
-    triggers.push_back(trigger_of(*controller, {first, first + count}));
-  }
-  return triggers;
+  CheckDrop(facts, *host);
+  CheckClocks(facts);
+  NodeMaker(facts, *host, passed, device, next_phandle).Make();
 }
 
 }  // namespace microvm

@@ -2,21 +2,36 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 
 #include "vmm/plan/vm_plan.h"
 
 namespace microvm {
 
-// Fills `device.node`, `device.clocks` and `device.left_out` from the host's node by the rules
-// below; `device.regions` and `device.interrupts` are decided already. Clock phandles are taken
-// from `next_phandle` on. Throws Error naming the node and the property that cannot cross.
+// The guest's phandles of the host's nodes that are passed through, by path.
+using PassedNodes = std::map<std::string, std::uint32_t>;
+
+// Fills `device.node`, `companions`, `clocks`, `resets` and `left_out` from the host's node by the
+// rules below; `device.regions`, `interrupts` and `phandle` are decided already. Further phandles
+// are taken from `next_phandle` on. Throws Error naming the node and the property that cannot
+// cross, with the remedy.
 //
-// - `reg`, `interrupts`, `clocks` and `interrupt-parent` are written anew.
-// - What only the host acts on (power domains, pin control, IOMMU, ...) is left out.
-// - What refers to another node that the guest does not have is an error, unless the
-//   configuration drops the property.
-// - All else is copied.
-void MakeDeviceNode(const DeviceFacts& facts, PlannedDevice& device, std::uint32_t& next_phandle);
+// For each property the first rule that holds:
+// - the configuration sets it, or leaves it out (`properties`, `drop`);
+// - `reg`, `interrupts` and `clocks` are written anew: what the plan decided, a fixed clock for
+// each;
+// - the device's binding leaves it out or refuses it (device_binding.h);
+// - it is about what only the host acts on (property_rules.h): left out;
+// - it refers to another node (vmm/fdt/references.h), which the guest has if it is the device's own
+//   node or one below it, another device that is passed through, or a node of mere data, which is
+//   copied: the reference is rewritten to that. A reset goes to a controller that does nothing; a
+//   clock of a node below must be a fixed one. What else it refers to is an error;
+// - else it is data and copied.
+// Names beside a list ("reset-names") lose the entries that the list loses. An Ethernet PHY below
+// the device whose interrupt the guest cannot have is polled.
+void MakeDeviceNode(const DeviceFacts& facts, PlannedDevice& device, std::uint32_t& next_phandle,
+                    const PassedNodes& passed = {});
 
 // The triggers of a node's interrupts, as its specifiers tell them; nothing where the interrupt
 // controller's binding is not known.

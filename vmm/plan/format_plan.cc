@@ -63,7 +63,12 @@ void AppendDevice(std::string& text, const PlannedDevice& device) {
   for (const PlannedClock& clock : device.clocks) {
     text += "# clock " + clock.name + " " + std::to_string(clock.rate_hz) + " Hz\n";
   }
+  if (device.resets) {
+    text += "# resets that do nothing " + std::to_string(device.resets->count) + " at " +
+            ToString(*device.resets->registers) + "\n";
+  }
   AppendNode(text, device.node, "# node ");
+  for (const PlannedNode& node : device.companions) AppendNode(text, node, "# node ");
   for (const std::string& line : device.left_out) text += "# left out " + line + "\n";
 }
 
@@ -94,6 +99,7 @@ std::string FormatPlan(const VmPlan& plan) {
             std::to_string(plan.console_spi.number) + "\n";
   }
   for (const PlannedDevice& device : plan.devices) AppendDevice(text, device);
+  for (const OverlayFile& overlay : plan.overlays) text += "\n# overlay " + overlay.path + "\n";
   return text;
 }
 

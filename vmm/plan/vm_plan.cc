@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cctype>
+#include <map>
 #include <set>
 
 #include "vmm/memory/address_allocator.h"
 #include "vmm/plan/device_node.h"
+#include "vmm/plan/property_rules.h"
 #include "vmm/plan/reset_check.h"
 
 namespace microvm {
@@ -15,6 +18,7 @@ namespace {
 
 constexpr std::uint64_t kBlockBytes = std::uint64_t{2} << 20;  // stage-2 block with 4 KiB pages
 constexpr std::uint64_t kPageBytes = 65536;                    // the largest guest page
+constexpr std::uint64_t kSmallestPage = 4096;
 
 // Gathers what conflicts, so that one run shows all of it.
 class Conflicts {
@@ -61,26 +65,133 @@ std::uint64_t RegionAlignment(std::uint64_t size_bytes, const PlatformLayout& la
                     std::max(kBlockBytes, layout.region_alignment));
 }
 
-PlannedDevice PlanDevice(const DeviceFacts& facts, const PlatformLayout& layout,
-                         AddressAllocator& addresses, std::uint32_t& next_spi,
+// The guest's SPIs, the console's being 0.
+class SpiAllocator {
+ public:
+  void Reserve(const std::string& owner, std::uint32_t spi, const PlatformLayout& layout) {
+    if (spi >= layout.spi_maximum) {
+      throw Error("SPI " + std::to_string(spi) + " of " + owner + ": a GICv3 has " +
+                  std::to_string(layout.spi_maximum) + " SPIs, from 0");
+    }
+    if (const auto [taken, is_new] = owners_.try_emplace(spi, owner); !is_new) {
+      throw Error("SPI " + std::to_string(spi) + " of " + owner + " is " + taken->second + "'s");
+    }
+  }
+  Spi Next(const std::string& owner) {
+    while (!owners_.try_emplace(next_, owner).second) ++next_;
+    return Spi{next_++};
+  }
+  [[nodiscard]] std::uint32_t count() const { return owners_.rbegin()->first + 1; }
+
+ private:
+  std::map<std::uint32_t, std::string> owners_ = {{0, "the console"}};
+  std::uint32_t next_ = 1;
+};
+
+// The entries of a list that cross, by their numbers.
+std::vector<std::uint32_t> KeptEntries(const DeviceFacts& facts, std::string_view list,
+                                       std::size_t count) {
+  const auto node = facts.tree->Find(facts.node_path);
+  const std::vector<bool> dropped =
+      node ? DroppedEntries(facts, *node, list, count) : std::vector<bool>(count);
+  std::vector<std::uint32_t> kept;
+  for (std::uint32_t index = 0; index < count; ++index) {
+    if (!dropped[index]) kept.push_back(index);
+  }
+  return kept;
+}
+
+std::string RegionOwner(const DeviceFacts& facts, std::uint32_t index) {
+  return facts.config.host + " region " + std::to_string(index);
+}
+
+// Runs a step whose failure is the fault of a key of the configuration.
+template <typename Step>
+void AtKey(const DeviceFacts& facts, const std::string& key, Step&& step) {
+  try {
+    std::forward<Step>(step)();
+  } catch (const Error& error) {
+    const auto place = facts.config.places.find(key);
+    throw Error((place == facts.config.places.end() ? "platform." + key : place->second) + ": " +
+                    error.what(),
+                error.remedy());
+  }
+}
+
+// What is decided of one device so far.
+struct Placement {
+  std::uint32_t phandle;
+  std::vector<std::uint32_t> regions;  // those that cross
+  std::vector<std::uint32_t> interrupts;
+};
+
+// Takes what the configuration fixes, before anything is placed around it.
+Placement PlaceFixed(const DeviceFacts& facts, const HostLimits& limits,
+                     const PlatformLayout& layout, AddressAllocator& addresses, SpiAllocator& spis,
+                     std::uint32_t phandle) {
+  Placement placement{phandle, KeptEntries(facts, "reg", facts.regions.size()),
+                      KeptEntries(facts, "interrupts", facts.interrupts.size())};
+  const PlatformConfig& config = facts.config;
+  AtKey(facts, "address", [&] {
+    if (config.addresses.size() > placement.regions.size()) {
+      throw Error(std::to_string(config.addresses.size()) + " addresses for " +
+                  std::to_string(placement.regions.size()) + " regions");
+    }
+    for (std::size_t at = 0; at < config.addresses.size(); ++at) {
+      const std::uint32_t index = placement.regions[at];
+      const AddressRange range({config.addresses[at]}, facts.regions[index].size_bytes);
+      if (config.addresses[at] % kSmallestPage != 0) {
+        throw Error(Hex(config.addresses[at]) + " is no multiple of " + Hex(kSmallestPage));
+      }
+      if (range.last().value >> limits.ipa_bits != 0) {
+        throw Error(ToString(range) + " is beyond the " + std::to_string(limits.ipa_bits) +
+                    " address bits this host gives a guest");
+      }
+      addresses.Reserve(RegionOwner(facts, index), range);
+    }
+  });
+  AtKey(facts, "spi", [&] {
+    if (config.spis.size() > placement.interrupts.size()) {
+      throw Error(std::to_string(config.spis.size()) + " SPIs for " +
+                  std::to_string(placement.interrupts.size()) + " interrupts");
+    }
+    for (const std::uint32_t spi : config.spis) spis.Reserve(config.host, spi, layout);
+  });
+  return placement;
+}
+
+PlannedDevice PlanDevice(const DeviceFacts& facts, const Placement& placement,
+                         const PlatformLayout& layout, AddressAllocator& addresses,
+                         SpiAllocator& spis, const PassedNodes& passed,
                          std::uint32_t& next_phandle) {
+  const PlatformConfig& config = facts.config;
   PlannedDevice device{};
-  device.host = facts.config.host;
-  device.dma = facts.config.dma;
-  device.interrupt_path = facts.config.interrupts;
-  device.reset = facts.config.reset;
-  for (std::size_t index = 0; index < facts.regions.size(); ++index) {
+  device.host = config.host;
+  device.dma = config.dma;
+  device.interrupt_path = config.interrupts;
+  device.reset = config.reset;
+  device.phandle = placement.phandle;
+  for (std::size_t at = 0; at < placement.regions.size(); ++at) {
+    const std::uint32_t index = placement.regions[at];
     const RegionFacts& region = facts.regions[index];
-    const std::string owner = device.host + " region " + std::to_string(index);
-    device.regions.push_back(
-        {addresses.Allocate(owner, region.size_bytes, RegionAlignment(region.size_bytes, layout)),
-         region.mappable});
+    const AddressRange guest =
+        at < config.addresses.size()
+            ? AddressRange({config.addresses[at]}, region.size_bytes)
+            : addresses.Allocate(RegionOwner(facts, index), region.size_bytes,
+                                 RegionAlignment(region.size_bytes, layout));
+    device.regions.push_back({guest, region.mappable, index});
   }
-  for (const InterruptFacts& interrupt : facts.interrupts) {
+  for (std::size_t at = 0; at < placement.interrupts.size(); ++at) {
+    const std::uint32_t index = placement.interrupts[at];
+    const Spi spi = at < config.spis.size() ? Spi{config.spis[at]} : spis.Next(config.host);
     device.interrupts.push_back(
-        {Spi{next_spi++}, interrupt.automasked ? Trigger::kLevel : Trigger::kEdge});
+        {spi, facts.interrupts[index].automasked ? Trigger::kLevel : Trigger::kEdge, index});
   }
-  MakeDeviceNode(facts, device, next_phandle);
+  MakeDeviceNode(facts, device, next_phandle, passed);
+  if (device.resets) {
+    device.resets->registers =
+        addresses.Allocate(device.host + " resets", kSmallestPage, layout.region_alignment);
+  }
   CheckReset(facts);
   return device;
 }
@@ -168,6 +279,7 @@ unsigned IpaBits(const AddressRange& ram, const std::vector<PlannedDevice>& devi
     for (const PlannedRegion& region : device.regions) {
       last = std::max(last, region.guest.last().value);
     }
+    if (device.resets) last = std::max(last, device.resets->registers->last().value);
   }
   return std::max(32U, static_cast<unsigned>(std::bit_width(last)));
 }
@@ -179,6 +291,17 @@ std::uint64_t PredictMpidr(unsigned id) {
   return (id & 0xfU) | ((id >> 4) & 0xffU) << 8 | std::uint64_t{(id >> 12) & 0xffU} << 16;
 }
 
+std::string DeviceLabel(const std::string& host) {
+  // The kernel names a platform device ADDRESS.NAME; a label starts with no digit.
+  const std::size_t dot = host.find('.');
+  std::string label =
+      dot == std::string::npos ? host : host.substr(dot + 1) + "_" + host.substr(0, dot);
+  for (char& c : label) {
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  }
+  return std::isdigit(static_cast<unsigned char>(label.front())) ? "_" + label : label;
+}
+
 VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
                 const BootFacts& boot, const HostLimits& limits, const PlatformLayout& layout) {
   const AddressRange ram = PlanRam(config, limits, layout);
@@ -188,16 +311,32 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
   conflicts.Try([&] { planned_boot = PlanBoot(boot, ram, layout); });
 
   AddressAllocator addresses(DeviceWindows(layout, ram, limits.ipa_bits));
-  std::uint32_t next_spi = 1;  // 0 is the console's
+  addresses.Reserve("the guest's RAM", ram);
+  addresses.Reserve("the GIC's distributor", layout.gic_distributor);
+  addresses.Reserve("the GIC's redistributors", layout.gic_redistributors);
+  addresses.Reserve("the console", layout.console);
+  SpiAllocator spis;
   auto next_phandle = static_cast<std::uint32_t>(Phandle::kFirstFree);
-  std::vector<PlannedDevice> planned;
-  for (const DeviceFacts& facts : devices) {
-    conflicts.Try(
-        [&] { planned.push_back(PlanDevice(facts, layout, addresses, next_spi, next_phandle)); });
-  }
-  if (next_spi > layout.spi_maximum) {
+  PassedNodes passed;
+  std::vector<std::optional<Placement>> placements(devices.size());
+  for (std::size_t index = 0; index < devices.size(); ++index) {
+    const std::uint32_t phandle = next_phandle++;
+    passed[devices[index].node_path] = phandle;
     conflicts.Try([&] {
-      throw Error("the devices have " + std::to_string(next_spi) + " interrupts, a GICv3 has " +
+      placements[index] = PlaceFixed(devices[index], limits, layout, addresses, spis, phandle);
+    });
+  }
+  std::vector<PlannedDevice> planned;
+  for (std::size_t index = 0; index < devices.size(); ++index) {
+    if (!placements[index]) continue;
+    conflicts.Try([&] {
+      planned.push_back(PlanDevice(devices[index], *placements[index], layout, addresses, spis,
+                                   passed, next_phandle));
+    });
+  }
+  if (spis.count() > layout.spi_maximum) {
+    conflicts.Try([&] {
+      throw Error("the devices have " + std::to_string(spis.count()) + " interrupts, a GICv3 has " +
                   std::to_string(layout.spi_maximum) + " SPIs");
     });
   }
@@ -214,11 +353,12 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
           .gic_distributor = layout.gic_distributor,
           .gic_redistributors = AddressRange(layout.gic_redistributors.start(),
                                              config.cpu.count * layout.redistributor_bytes),
-          .spi_count = (next_spi + 31) / 32 * 32,
+          .spi_count = (spis.count() + 31) / 32 * 32,
           .console = layout.console,
           .console_spi = Spi{0},
           .devices = std::move(planned),
-          .boot = *planned_boot};
+          .boot = *planned_boot,
+          .overlays = boot.overlays};
 }
 
 }  // namespace microvm

@@ -31,12 +31,14 @@ enum class Trigger { kEdge, kLevel };
 
 struct PlannedRegion {
   AddressRange guest;
-  bool mapped;  // else trapped
+  bool mapped;              // else trapped
+  std::uint32_t index = 0;  // among the device's regions, some of which may be withheld
 };
 
 struct PlannedInterrupt {
   Spi spi;
   Trigger trigger;
+  std::uint32_t index = 0;  // among the device's interrupts, some of which may be withheld
 };
 
 // A property of a guest node and where it came from, for --print-plan.
@@ -60,14 +62,26 @@ struct PlannedClock {
   std::uint64_t rate_hz;
 };
 
+// A reset controller of the guest's whose resets do nothing, for drivers that insist on having some
+// (bindings/reset/hisilicon,hi3660-reset.yaml, over a page of registers that a syscon stands for).
+struct PlannedResets {
+  std::uint32_t controller_phandle;
+  std::uint32_t syscon_phandle;
+  std::uint32_t count;
+  std::optional<AddressRange> registers;  // decided last
+};
+
 struct PlannedDevice {
   std::string host;
   DmaMode dma;
   InterruptPath interrupt_path;
   std::vector<PlannedRegion> regions;
   std::vector<PlannedInterrupt> interrupts;
+  std::uint32_t phandle;  // of `node`; 0: none
   std::vector<PlannedClock> clocks;
+  std::optional<PlannedResets> resets;
   PlannedNode node;
+  std::vector<PlannedNode> companions;  // nodes of mere data that `node` refers to
   ResetConfig reset;
   std::vector<std::string> left_out;  // host properties that did not cross, each with the reason
 };
@@ -95,10 +109,12 @@ struct VmPlan {
   Spi console_spi;
   std::vector<PlannedDevice> devices;
   PlannedBoot boot;
+  std::vector<OverlayFile> overlays;  // merged into the guest's tree last, in their order
 };
 
-// Phandles of the nodes every guest has; those of a device's clocks count on from kFirstFree.
-enum class Phandle : std::uint32_t { kGic = 1, kConsoleClock = 2, kFirstFree = 3 };
+// Phandles of the nodes every guest has; those of devices, their clocks and the like
+// count on from kFirstFree.
+enum class Phandle : std::uint32_t { kGic = 1, kConsoleClock = 2, kConsole = 3, kFirstFree = 4 };
 
 // Decides everything, or throws one Error with every conflict found. Pure.
 VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
@@ -106,6 +122,9 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
 
 // The affinity fields KVM gives vCPU `id` (arch/arm64/kvm/sys_regs.c: reset_mpidr).
 std::uint64_t PredictMpidr(unsigned id);
+
+// The label of a device's node, for overlays: "ff070000.canfd" is canfd_ff070000.
+std::string DeviceLabel(const std::string& host);
 
 // The plan for people and scripts: TOML-like lines.
 std::string FormatPlan(const VmPlan& plan);

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/fdt/overlay.h"
+
+#include <libfdt.h>
+
+#include <algorithm>
+#include <array>
+
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+constexpr std::array<std::string_view, 3> kDecided = {"reg", "interrupts", "phandle"};
+
+std::string Labels(const DeviceTree& tree) {
+  std::string labels;
+  const auto symbols = tree.Find("/__symbols__");
+  if (!symbols) return labels;
+  for (const DtProperty& symbol : symbols->properties()) {
+    labels += (labels.empty() ? "" : ", ") + std::string(symbol.name);
+  }
+  return labels;
+}
+
+// The path of the node with a label; "" if there is none.
+std::string PathOf(const DeviceTree& tree, std::string_view label) {
+  const auto symbols = tree.Find("/__symbols__");
+  const std::vector<std::string> path =
+      symbols ? symbols->Strings(label) : std::vector<std::string>();
+  return path.empty() ? "" : path.front();
+}
+
+// The path in the tree of what a fragment is about: by `target-path`, or by the label that
+// `__fixups__` has for its `target` (as "/fragment@0:target:0"). "" if neither says.
+std::string TargetPath(const DeviceTree& overlay, const DeviceTree& tree, const DtNode& fragment) {
+  const std::vector<std::string> path = fragment.Strings("target-path");
+  if (!path.empty()) return path.front();
+  const std::string reference = fragment.path() + ":target:0";
+  const auto fixups = overlay.Find("/__fixups__");
+  if (!fixups) return "";
+  for (const DtProperty& label : fixups->properties()) {
+    const std::vector<std::string> uses = label.Strings();
+    if (std::find(uses.begin(), uses.end(), reference) != uses.end()) {
+      return PathOf(tree, label.name);
+    }
+  }
+  return "";
+}
+
+void CheckLabels(const DeviceTree& overlay, const DeviceTree& tree, const std::string& file) {
+  const auto fixups = overlay.Find("/__fixups__");
+  if (!fixups) return;
+  for (const DtProperty& label : fixups->properties()) {
+    if (!PathOf(tree, label.name).empty()) continue;
+    const std::vector<std::string> uses = label.Strings();
+    const std::string node = uses.empty() ? "?" : uses.front().substr(0, uses.front().find(':'));
+    throw Error("overlay " + file + ": " + node + ": the guest's tree has no label '" +
+                    std::string(label.name) + "'",
+                "its labels are: " + Labels(tree));
+  }
+}
+
+std::string Child(const std::string& path, std::string_view name) {
+  return (path == "/" ? path : path + "/") + std::string(name);
+}
+
+}  // namespace
+
+void OverlayMerger::CheckNode(const DtNode& overlay, const DeviceTree& tree,
+                              const std::string& path, const std::string& file) {
+  const auto there = tree.Find(path);
+  for (const DtProperty& property : overlay.properties()) {
+    const std::string where = path + ": " + std::string(property.name);
+    const std::vector<std::byte> value(property.value.begin(), property.value.end());
+    if (there && there->Property(property.name) &&
+        std::find(kDecided.begin(), kDecided.end(), property.name) != kDecided.end()) {
+      throw Error("overlay " + file + ": " + where + ": is decided by the plan",
+                  "the keys 'address' and 'spi' of [[platform]] say where things are");
+    }
+    const auto [setting, is_new] = settings_.try_emplace(where, Setting{file, value});
+    if (!is_new && setting->second.value != value) {
+      throw Error("overlay " + file + ": " + where + ": has another value in overlay " +
+                  setting->second.file);
+    }
+  }
+  for (const DtNode& child : overlay.children()) {
+    CheckNode(child, tree, Child(path, child.name()), file);
+  }
+}
+
+std::vector<std::byte> OverlayMerger::Merge(std::span<const std::byte> tree,
+                                            const std::string& file,
+                                            const std::vector<std::byte>& overlay) {
+  const DeviceTree base(std::vector<std::byte>(tree.begin(), tree.end()));
+  const DeviceTree parsed =
+      WithContext(Error("overlay " + file), [&] { return DeviceTree(overlay); });
+  CheckLabels(parsed, base, file);
+  bool has_fragment = false;
+  for (const DtNode& fragment : parsed.root().children()) {
+    const std::vector<DtNode> inside = fragment.children();
+    const auto content = std::find_if(inside.begin(), inside.end(), [](const DtNode& child) {
+      return child.name() == "__overlay__";
+    });
+    if (content == inside.end()) continue;
+    has_fragment = true;
+    const std::string path = TargetPath(parsed, base, fragment);
+    if (path.empty() || !base.Find(path)) {
+      throw Error("overlay " + file + ": " + fragment.path() + ": its target" +
+                  (path.empty() ? "" : " " + path) + " is no node of the guest's tree");
+    }
+    CheckNode(*content, base, path, file);
+  }
+  if (!has_fragment) {
+    throw Error("overlay " + file + ": it has no fragment: not made of a source with /plugin/");
+  }
+  // libfdt writes into both, and leaves neither usable when it fails.
+  std::vector<std::byte> merged(tree.size() + 2 * overlay.size());
+  std::vector<std::byte> scratch = overlay;
+  int error = fdt_open_into(tree.data(), merged.data(), static_cast<int>(merged.size()));
+  if (error == 0) error = fdt_overlay_apply(merged.data(), scratch.data());
+  if (error == 0) error = fdt_pack(merged.data());
+  if (error != 0) throw Error("overlay " + file + ": " + fdt_strerror(error));
+  merged.resize(fdt_totalsize(merged.data()));
+  return merged;
+}
+
+}  // namespace microvm

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/plan/property_rules.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string>
+
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+constexpr std::array<std::string_view, 9> kRewritten = {
+    "reg",     "interrupts", "interrupts-extended", "interrupt-parent",
+    "phandle", "name",       "linux,phandle",       "status",
+    "clocks"};
+
+// Not rewritten: addresses of the host's buses, and interrupts of others behind the device.
+constexpr std::array<std::string_view, 4> kHostMaps = {"ranges", "dma-ranges", "interrupt-map",
+                                                       "msi-map"};
+
+// bindings/net/snps,dwmac.yaml.
+constexpr std::array<std::string_view, 3> kDataReferences = {
+    "snps,axi-config", "snps,mtl-rx-config", "snps,mtl-tx-config"};
+
+struct HostOnly {
+  std::string_view property;
+  std::string_view reason;
+};
+
+constexpr std::string_view kIommuReason = "the host's IOMMU is set up by VFIO";
+constexpr std::string_view kPowerReason = "VFIO keeps the device powered";
+constexpr std::string_view kScalingReason = "the host scales clocks and voltage";
+constexpr std::string_view kBandwidthReason = "the host keeps the bandwidth";
+constexpr std::string_view kRatesReason = "the host has set the rates";
+constexpr std::string_view kPinsReason = "the host has set the pins";
+constexpr std::string_view kCoolingReason = "the host keeps the device cool";
+
+constexpr std::array kHostOnly = {
+    HostOnly{"iommus", kIommuReason},
+    HostOnly{"iommu-map", kIommuReason},
+    HostOnly{"iommu-map-mask", kIommuReason},
+    HostOnly{"msi-parent", "platform devices interrupt the guest by SPI"},
+    HostOnly{"wakeup-parent", "the host alone sleeps"},
+    HostOnly{"power-domains", kPowerReason},
+    HostOnly{"performance-domains", kScalingReason},
+    HostOnly{"operating-points-v2", kScalingReason},
+    HostOnly{"required-opps", kScalingReason},
+    HostOnly{"interconnects", kBandwidthReason},
+    HostOnly{"assigned-clocks", kRatesReason},
+    HostOnly{"assigned-clock-rates", kRatesReason},
+    HostOnly{"assigned-clock-rates-u64", kRatesReason},
+    HostOnly{"assigned-clock-parents", kRatesReason},
+    HostOnly{"clock-ranges", "the guest's clocks are fixed"},
+    HostOnly{"gpio-ranges", kPinsReason},
+    HostOnly{"gpio-ranges-group-names", kPinsReason},
+    HostOnly{"cooling-device", kCoolingReason},
+    HostOnly{"thermal-sensors", kCoolingReason},
+};
+
+struct List {
+  std::string_view list;
+  std::string_view names;
+};
+
+constexpr std::array kLists = {
+    List{"reg", "reg-names"},
+    List{"interrupts", "interrupt-names"},
+    List{"interrupts-extended", "interrupt-names"},
+    List{"clocks", "clock-names"},
+    List{"resets", "reset-names"},
+    List{"power-domains", "power-domain-names"},
+    List{"interconnects", "interconnect-names"},
+    List{"iommus", "iommu-names"},
+    List{"phys", "phy-names"},
+    List{"dmas", "dma-names"},
+    List{"mboxes", "mbox-names"},
+    List{"nvmem-cells", "nvmem-cell-names"},
+    List{"memory-region", "memory-region-names"},
+    List{"io-channels", "io-channel-names"},
+    List{"hwlocks", "hwlock-names"},
+    List{"pwms", "pwm-names"},
+    List{"thermal-sensors", "thermal-sensor-names"},
+};
+
+bool IsOneOf(const auto& list, std::string_view name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+// The names of a list's entries on the device's node, as far as it has them.
+std::vector<std::string> EntryNames(const DtNode& device, std::string_view list) {
+  const std::string_view names = NamesOfList(list);
+  return names.empty() ? std::vector<std::string>() : device.Strings(names);
+}
+
+bool IsEntry(std::string_view entry, const std::vector<std::string>& names, std::size_t index) {
+  if (index < names.size() && names[index] == entry) return true;
+  return entry == std::to_string(index);
+}
+
+bool HasProperty(const DtNode& node, std::string_view property) {
+  if (node.Property(property)) return true;
+  const std::vector<DtNode> children = node.children();
+  return std::any_of(children.begin(), children.end(),
+                     [&](const DtNode& child) { return HasProperty(child, property); });
+}
+
+bool NamesSomething(const DeviceFacts& facts, const DtNode& device, const std::string& drop) {
+  if (const std::size_t colon = drop.find(':'); colon != std::string::npos) {
+    const std::string list = drop.substr(0, colon);
+    const std::string entry = drop.substr(colon + 1);
+    auto property = device.Property(list);
+    if (list == "interrupts" && !property) property = device.Property("interrupts-extended");
+    if (!property || NamesOfList(list).empty()) return false;
+    const std::vector<std::string> names = EntryNames(device, list);
+    std::size_t number = 0;
+    const auto parsed = std::from_chars(entry.data(), entry.data() + entry.size(), number);
+    const bool is_number = parsed.ec == std::errc() && parsed.ptr == entry.data() + entry.size();
+    // More entries than cells there cannot be.
+    return IsOneOf(names, entry) || (is_number && number < property->value.size() / 4);
+  }
+  if (const std::size_t slash = drop.rfind('/'); slash != std::string::npos) {
+    const auto child = facts.tree->Find(facts.node_path + "/" + drop.substr(0, slash));
+    return child && child->Property(drop.substr(slash + 1));
+  }
+  return HasProperty(device, drop);
+}
+
+}  // namespace
+
+bool IsRewritten(std::string_view property) { return IsOneOf(kRewritten, property); }
+
+bool IsHostMap(std::string_view property) { return IsOneOf(kHostMaps, property); }
+
+bool RefersToData(std::string_view property) { return IsOneOf(kDataReferences, property); }
+
+std::optional<std::string_view> HostOnlyReason(std::string_view property) {
+  if (property.starts_with("pinctrl-")) return kPinsReason;
+  const auto* const found =
+      std::find_if(kHostOnly.begin(), kHostOnly.end(),
+                   [&](const HostOnly& entry) { return entry.property == property; });
+  return found == kHostOnly.end() ? std::nullopt : std::optional(found->reason);
+}
+
+std::string_view ListOfNames(std::string_view names) {
+  const auto* const found = std::find_if(kLists.begin(), kLists.end(),
+                                         [&](const auto& list) { return list.names == names; });
+  return found == kLists.end() ? std::string_view() : found->list;
+}
+
+std::string_view NamesOfList(std::string_view list) {
+  const auto* const found = std::find_if(kLists.begin(), kLists.end(),
+                                         [&](const auto& entry) { return entry.list == list; });
+  return found == kLists.end() ? std::string_view() : found->names;
+}
+
+bool IsDropped(const DeviceFacts& facts, const DtNode& node, std::string_view property) {
+  if (facts.config.drop.empty()) return false;
+  if (IsOneOf(facts.config.drop, property)) return true;
+  const std::string path = node.path() + "/" + std::string(property);
+  const std::string prefix = facts.node_path + "/";
+  return path.starts_with(prefix) && IsOneOf(facts.config.drop, path.substr(prefix.size()));
+}
+
+std::vector<bool> DroppedEntries(const DeviceFacts& facts, const DtNode& device,
+                                 std::string_view list, std::size_t count) {
+  std::vector<bool> dropped(count, IsOneOf(facts.config.drop, list));
+  const std::vector<std::string> names = EntryNames(device, list);
+  const std::string prefix = std::string(list) + ":";
+  for (const std::string& drop : facts.config.drop) {
+    if (!drop.starts_with(prefix)) continue;
+    for (std::size_t index = 0; index < count; ++index) {
+      if (IsEntry(drop.substr(prefix.size()), names, index)) dropped[index] = true;
+    }
+  }
+  return dropped;
+}
+
+void CheckDrop(const DeviceFacts& facts, const DtNode& device) {
+  for (const std::string& drop : facts.config.drop) {
+    if (NamesSomething(facts, device, drop)) continue;
+    throw Error(facts.node_path + ": drop: there is no property '" + drop + "' in it");
+  }
+}
+
+}  // namespace microvm
