@@ -175,8 +175,13 @@ std::vector<std::optional<DtReference>> ReadReferences(const DeviceTree& tree, c
 }
 
 std::optional<DtNode> InterruptParent(const DeviceTree& tree, const DtNode& node) {
-  for (std::optional<DtNode> at = node; at; at = at->parent()) {
-    if (const auto phandle = at->Cell("interrupt-parent")) return tree.ByPhandle(*phandle);
+  // A chain longer than the tree is deep is a loop of interrupt-parents.
+  constexpr int kMaximumSteps = 64;
+  std::optional<DtNode> at = node;
+  for (int step = 0; at && step < kMaximumSteps; ++step) {
+    const auto phandle = at->Cell("interrupt-parent");
+    at = phandle ? tree.ByPhandle(*phandle) : at->parent();
+    if (at && at->Property("#interrupt-cells")) return at;
   }
   return std::nullopt;
 }

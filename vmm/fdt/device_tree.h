@@ -81,7 +81,8 @@ std::vector<std::optional<DtReference>> ReadReferences(const DeviceTree& tree, c
                                                        std::string_view property,
                                                        std::string_view cells_name);
 
-// The node that interprets `node`'s `interrupts`: the nearest `interrupt-parent` upwards.
+// The node that interprets `node`'s `interrupts`: by `interrupt-parent`, else the node above, until
+// one has `#interrupt-cells` (drivers/of/irq.c of Linux: of_irq_find_parent). Nothing if none has.
 std::optional<DtNode> InterruptParent(const DeviceTree& tree, const DtNode& node);
 
 }  // namespace microvm
