@@ -86,11 +86,12 @@ def advice_works(board):
 def inspect_behind_iommu(board):
     """inspect: a device behind the SMMU is advised dma = "iommu"; once bound it is ready."""
     text = board.read(f"microvm device inspect {PL031}")
+    # The kernel makes its group when a driver is first bound to it; the tree tells before.
     true('dma = "iommu"', 'dma = "iommu"' in text, text)
-    true("its group", "IOMMU group: 0" in text, text)
     board.read(f"microvm device bind {PL031}")
     text = board.read(f"microvm device inspect {PL031}")
     board.read(f"microvm device unbind {PL031}")
+    true("its group", "IOMMU group: 0" in text, text)
     true("ready", "start: ready" in text, text)
     true("nothing is in the way", "the host needs" not in text, text)
 
@@ -116,6 +117,7 @@ def inspect_what_cannot_be(board):
 @test("system-virt", VIRT)
 def inspect_as_json(board):
     """inspect --json and list --json: what programs read; the host's own tree as a file says the same of the node."""
+    board.read(f"microvm device bind {PL031} && microvm device unbind {PL031}")
     live = json.loads(board.read(f"microvm device inspect {PL031} --json"))
     equal("device", live["device"], PL031)
     equal("IOMMU", [(iommu["driver"], iommu["accepted"]) for iommu in live["dma"]["iommus"]],
