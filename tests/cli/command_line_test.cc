@@ -54,8 +54,9 @@ TEST_CASE("the help names every option and every exit status") {
   const std::string help = kHelpText;
   for (const char* word :
        {"--config", "--stats", "--check", "--print-plan", "--print-restart", "--dump-dtb", "--help",
-        "--version", "device list", "device inspect", "device bind", "device unbind", "Ctrl-]",
-        "0 the guest powered off", "1 set-up failed", "2 the command line", "3 the guest failed"}) {
+        "--version", "device list", "device inspect", "device bind", "device unbind", "--tree",
+        "--json", "--force", "Ctrl-]", "0 the guest powered off", "1 set-up failed",
+        "2 the command line", "3 the guest failed"}) {
     CAPTURE(word);
     CHECK(fakes::Contains(help, word));
   }
@@ -90,6 +91,28 @@ TEST_CASE("device inspect takes one name") {
   CHECK(line.devices == std::vector<std::string>{"ff070000.canfd"});
   CHECK(Complaint({"device", "inspect"}) == "device inspect takes one name");
   CHECK(Complaint({"device", "inspect", "a", "b"}) == "device inspect takes one name");
+}
+
+TEST_CASE("device list and inspect take another host's tree, and inspect then any node or none") {
+  const CommandLine all = Parse({"device", "inspect", "--tree", "f.dtb", "--json"});
+  CHECK(all.tree == "f.dtb");
+  CHECK(all.json);
+  CHECK(all.devices.empty());
+  CHECK(Parse({"device", "inspect", "/a", "--tree", "f"}).devices ==
+        std::vector<std::string>{"/a"});
+  CHECK(Parse({"device", "list", "--tree", "f"}).tree == "f");
+  CHECK(Complaint({"device", "inspect", "--tree"}) == "--tree needs a file");
+  CHECK(Complaint({"device", "inspect", "a", "b", "--tree", "f"}) ==
+        "device inspect --tree takes one node, or none for all of them");
+  CHECK(Complaint({"device", "bind", "a", "--tree", "f"}) == "device bind: unknown option --tree");
+}
+
+TEST_CASE("only bind and unbind take --force") {
+  CHECK(Parse({"device", "bind", "a", "--force"}).force);
+  CHECK(Parse({"device", "unbind", "--force", "--config", "f"}).force);
+  CHECK_FALSE(Parse({"device", "bind", "a"}).force);
+  CHECK(Complaint({"device", "inspect", "a", "--force"}) ==
+        "device inspect: unknown option --force");
 }
 
 TEST_CASE("device bind and unbind take names or a configuration") {

@@ -42,6 +42,9 @@ class Host {
     CommandLine line;
     line.command = command;
     line.devices = devices;
+    return Output(line);
+  }
+  std::string Output(const CommandLine& line) const {
     const fakes::CapturedStream out(STDOUT_FILENO);
     const int status = RunDeviceCommand(line, HostSysfs(tree.root()));
     CHECK(status == 0);
@@ -55,47 +58,109 @@ class Host {
   HostTree tree;
 };
 
-TEST_CASE("device list shows driver, group and compatible of every device, by name") {
+TEST_CASE("device list shows verdict, driver, group and compatible of every device, by name") {
   const std::string text = Host().Output(Command::kDeviceList, {});
-  CHECK(text ==
-        "DEVICE                       DRIVER               IOMMU GROUP    COMPATIBLE\n"
-        "ff000000.uart                acme-uart            -              acme,uart\n"
-        "ff070000.canfd               vfio-platform        7              xlnx,canfd-2.0\n"
-        "ff120000.timer               -                    0 (no IOMMU)   -\n");
+  CHECK(
+      text ==
+      "DEVICE                       VERDICT        DRIVER               IOMMU GROUP    COMPATIBLE\n"
+      "ff000000.uart                needs binding  acme-uart            -              acme,uart\n"
+      "ff070000.canfd               with stubs     vfio-platform        7              "
+      "xlnx,canfd-2.0\n"
+      "ff120000.timer               as is          -                    0 (no IOMMU)   "
+      "acme,timer\n");
 }
 
 TEST_CASE("device inspect shows what a device that is ready has, and its table") {
   const std::string text = Host().Output(Command::kDeviceInspect, {kCan});
   CHECK(Contains(text, "device: ff070000.canfd\ndriver: vfio-platform\nIOMMU group: 7\n"));
   CHECK(Contains(text, "node: /axi/canfd@ff070000\n"));
-  CHECK(Contains(text, "interrupt 0: level\n"));
+  CHECK(Contains(text, "region 0: 0xff070000 + 0x6000, whole pages\n"));
+  CHECK(Contains(text, "interrupt 0: level, SPI 21 (INTID 53)\n"));
   CHECK(Contains(text, "clock can_clk from /can-clk: 25000000 Hz\n"));
+  CHECK(Contains(text, "33333000 Hz, shared with /axi/uart@ff000000\n"));
   CHECK(Contains(text, "left out: /axi/canfd@ff070000: iommus: "));
-  CHECK(
-      Contains(text, "verdict: ready\n[[platform]]\nhost = \"ff070000.canfd\"\ndma = \"iommu\"\n"));
+  CHECK(Contains(text, "verdict: with stubs\n"));
+  CHECK(Contains(text, "start: ready\n"));
+  CHECK(Contains(text, "[[platform]]\nhost = \"ff070000.canfd\"\ndma = \"iommu\"\n"));
   CHECK_FALSE(Contains(text, "device bind"));
 }
 
-TEST_CASE("device inspect says how to bind a device that is not") {
+TEST_CASE("device inspect says how to bind a device that is not, as a start would") {
   const std::string text = Host().Output(Command::kDeviceInspect, {"ff120000.timer"});
-  CHECK(Contains(text, "interrupt 0: edge\ninterrupt 1: level\n"));
-  CHECK(Contains(text, "verdict: can be passed through once it is bound\n"));
-  CHECK(Contains(text, "dma = \"none\"\n# microvm device bind ff120000.timer\n"));
+  CHECK(Contains(text, "interrupt 0 match: edge, SPI 36 (INTID 68)\n"));
+  CHECK(Contains(text, "interrupt 1 overflow: level, SPI 37 (INTID 69)\n"));
+  CHECK(Contains(text, "verdict: as is\n"));
+  CHECK(Contains(text, "start: not yet: it is bound to no driver\n"));
+  CHECK(Contains(text, "  microvm device bind ff120000.timer\n"));
+  CHECK(Contains(text, "dma = \"none\"\n"));
 }
 
-TEST_CASE("device inspect says why a device is refused, and the way around") {
+TEST_CASE("device inspect says why a guest's node cannot be made, and the way around") {
   const std::string text = Host().Output(Command::kDeviceInspect, {kUart});
-  CHECK(Contains(text, "verdict: refused\n"));
-  CHECK(Contains(text,
-                 "the property 'dmas' refers to something the guest does not have: DMA channel "));
-  CHECK(Contains(text, "drop = [\"dmas\"]"));
+  CHECK(Contains(text, "verdict: needs binding\n"));
+  CHECK(Contains(text, "dmas"));
+}
+
+TEST_CASE("device inspect reads the module parameters that a start depends on") {
+  const Host host;
+  host.tree.Write("sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");
+  host.tree.Write("sys/module/vfio_platform/parameters/reset_required", "N\n");
+  const std::string text = host.Output(Command::kDeviceInspect, {"ff120000.timer"});
+  CHECK_FALSE(Contains(text, "vfio.enable_unsafe_noiommu_mode"));
+  CHECK_FALSE(Contains(text, "vfio-platform.reset_required"));
+}
+
+TEST_CASE("device inspect names the other devices of an IOMMU group") {
+  const Host host;
+  host.tree.Write("sys/kernel/iommu_groups/7/devices/ff070000.canfd", "");
+  host.tree.Write("sys/kernel/iommu_groups/7/devices/ff080000.canfd", "");
+  CHECK(Contains(host.Output(Command::kDeviceInspect, {kCan}),
+                 "IOMMU group: 7, with ff080000.canfd\n"));
 }
 
 TEST_CASE("device inspect refuses a device that no tree describes") {
   Host host;
   host.tree.AddDevice({.name = "soft"});
   CHECK(Contains(host.Output(Command::kDeviceInspect, {"soft"}),
-                 "verdict: refused\nit has no node in a device tree\n"));
+                 "verdict: refused\n  - it has no node in a device tree\n"));
+}
+
+TEST_CASE("--json writes an object for one device, an array for all") {
+  CommandLine line;
+  line.command = Command::kDeviceInspect;
+  line.devices = {kCan};
+  line.json = true;
+  const std::string one = Host().Output(line);
+  CHECK(one.starts_with("{\"device\":\"ff070000.canfd\","));
+  CHECK(one.ends_with("}\n"));
+  line.command = Command::kDeviceList;
+  line.devices = {};
+  const std::string all = Host().Output(line);
+  CHECK(all.starts_with("[{\"device\":\"ff000000.uart\","));
+  CHECK(Contains(all, "},\n{\"device\":\"ff070000.canfd\","));
+  CHECK(all.ends_with("}]\n"));
+}
+
+TEST_CASE("another host's tree is inspected by file, one node or all that have registers") {
+  const Host host;
+  CommandLine line;
+  line.command = Command::kDeviceInspect;
+  line.tree = host.tree.root() / "sys/firmware/fdt";
+  line.devices = {"canfd@ff070000"};
+  const std::string one = host.Output(line);
+  CHECK(one.starts_with("device: ff070000.canfd\ncompatible: xlnx,canfd-2.0\n"));
+  // Of a coherent walk or device its tree says nothing, and no kernel has spoken.
+  CHECK(Contains(one, "verdict: refused\n  - VFIO does not accept its IOMMU"));
+  CHECK_FALSE(Contains(one, "start:"));
+  line.devices = {};
+  const std::string all = host.Output(line);
+  CHECK(Contains(all, "\n\ndevice: ff120000.timer\n"));
+  CHECK_FALSE(Contains(all, "node: /axi/regulator-switch"));
+  line.command = Command::kDeviceList;
+  CHECK(host.Output(line).starts_with("DEVICE                       VERDICT        COMPATIBLE\n"));
+  line.tree = "/nonexistent.dtb";
+  CHECK(Contains(fakes::ChainOf([&] { return host.Output(line); }),
+                 "cannot inspect /nonexistent.dtb\n"));
 }
 
 TEST_CASE("device bind hands devices to VFIO, by name") {
@@ -124,6 +189,22 @@ TEST_CASE("a device in use is not unbound, nor any named beside it") {
         "'ff070000.canfd' is in use by process 4711 (microvm)\n"
         "to fix it:\n  stop that process first\n");
   CHECK(host.tree.Read("sys/bus/platform/drivers_probe").empty());
+}
+
+TEST_CASE("a device that the host uses is not bound, nor any named beside it, unless by force") {
+  const Host host;
+  host.tree.Write("sys/devices/ff000000.uart/net/can0/flags", "0x40081\n");
+  CHECK(host.Complaint(Command::kDeviceBind, {"ff120000.timer", kUart}) ==
+        "'ff000000.uart' is in use by the host:\n  network interface can0 is up\n"
+        "to fix it:\n  end that use first, or take the device all the same:\n"
+        "  microvm device bind ff000000.uart --force\n");
+  CHECK(host.tree.Read("sys/bus/platform/drivers/vfio-platform/bind").empty());
+  CommandLine line;
+  line.command = Command::kDeviceBind;
+  line.devices = {kUart};
+  line.force = true;
+  host.Output(line);
+  CHECK(host.tree.Read("sys/bus/platform/drivers/vfio-platform/bind") == kUart);
 }
 
 TEST_CASE("device bind takes the devices of a configuration") {

@@ -65,7 +65,7 @@ TEST_CASE("the sources are where this test looks for them") {
 }
 
 TEST_CASE("what only decides does not reach the kernel") {
-  const std::vector<std::string> pure = {"vmm/config/", "vmm/plan/", "vmm/fdt/",
+  const std::vector<std::string> pure = {"vmm/config/", "vmm/plan/", "vmm/fdt/", "vmm/inspect/",
                                          "vmm/memory/address_"};
   CHECK(Strays("vmm/host/host_kernel.h", pure, {}) == "");
   CHECK(Strays("vmm/host/linux_kernel.h", pure, {}) == "");
@@ -90,6 +90,11 @@ TEST_CASE("devices do not know the architecture") {
 TEST_CASE("the machine is known to the command line only") {
   CHECK(Strays("vmm/machine/", kEverywhere, {"vmm/machine/", "vmm/cli/"}) == "");
   CHECK(Strays("vmm/cli/", kEverywhere, {"vmm/cli/", "vmm/main.cc"}) == "");
+}
+
+TEST_CASE("an inspection looks at the running host in one place") {
+  CHECK(Strays("vmm/host/host_device.h", {"vmm/inspect/"}, {"vmm/inspect/live_facts"}) == "");
+  CHECK(Strays("vmm/passthrough/", {"vmm/inspect/"}, {"vmm/inspect/live_facts"}) == "");
 }
 
 TEST_CASE("the device-tree library is used in one folder") {

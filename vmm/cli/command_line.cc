@@ -13,13 +13,15 @@ const char* const kHelpText =
   microvm --config FILE --print-plan       show every address, interrupt and property decided
   microvm --config FILE --print-restart    show its key restart, without opening anything else
   microvm --config FILE --dump-dtb FILE    write the guest's device tree
-  microvm device list                      the host's devices, their drivers and IOMMU groups
-  microvm device inspect NAME              what one has, and what keeps it from being passed through
-  microvm device bind NAME... | --config FILE      hand devices to VFIO
-  microvm device unbind NAME... | --config FILE    give them back to the host's drivers
+  microvm device list [--json]             the host's devices, and whether they can be passed through
+  microvm device inspect NAME [--json]     what one has, what keeps it from being passed through, the fix
+  microvm device list | inspect [NODE] --tree FILE [--json]    the same, of a .dtb of any host
+  microvm device bind NAME... | --config FILE [--force]      hand devices to VFIO
+  microvm device unbind NAME... | --config FILE [--force]    give them back to the host's drivers
   microvm --help | --version
 
   --stats FILE   at exit, write what happened as JSON: start-up phases, exits, interrupts
+  --force        bind and unbind devices that are in use, too
 
 In a terminal, Ctrl-] q ends the guest.
 Exit status: 0 the guest powered off, or was told to stop; 1 set-up failed; 2 the command line or
@@ -49,39 +51,50 @@ class Arguments {
   std::span<const char* const> list_;
 };
 
+Command DeviceCommand(const std::string& verb) {
+  if (verb == "list") return Command::kDeviceList;
+  if (verb == "inspect") return Command::kDeviceInspect;
+  if (verb == "bind") return Command::kDeviceBind;
+  if (verb == "unbind") return Command::kDeviceUnbind;
+  throw UsageError("device " + verb + ": no such command; list, inspect, bind or unbind");
+}
+
+void CheckDevice(const CommandLine& line, const std::string& verb, bool takes_config) {
+  if (verb == "list" && !line.devices.empty()) throw UsageError("device list takes no name");
+  if (verb == "inspect" && line.tree.empty() && line.devices.size() != 1) {
+    throw UsageError("device inspect takes one name");
+  }
+  if (verb == "inspect" && line.devices.size() > 1) {
+    throw UsageError("device inspect --tree takes one node, or none for all of them");
+  }
+  if (takes_config && line.devices.empty() == line.config.empty()) {
+    throw UsageError("device " + verb + " takes names, or --config FILE");
+  }
+}
+
 CommandLine ParseDevice(Arguments arguments) {
   CommandLine line;
   if (arguments.empty()) throw UsageError("device: list, inspect, bind or unbind?");
   const std::string verb = arguments.Next();
-  if (verb == "list") {
-    line.command = Command::kDeviceList;
-  } else if (verb == "inspect") {
-    line.command = Command::kDeviceInspect;
-  } else if (verb == "bind") {
-    line.command = Command::kDeviceBind;
-  } else if (verb == "unbind") {
-    line.command = Command::kDeviceUnbind;
-  } else {
-    throw UsageError("device " + verb + ": no such command; list, inspect, bind or unbind");
-  }
+  line.command = DeviceCommand(verb);
   const bool takes_config = verb == "bind" || verb == "unbind";
   while (!arguments.empty()) {
     const std::string argument = arguments.Next();
     if (argument == "--config" && takes_config) {
       line.config = arguments.ValueOf(argument);
+    } else if (argument == "--force" && takes_config) {
+      line.force = true;
+    } else if (argument == "--tree" && !takes_config) {
+      line.tree = arguments.ValueOf(argument);
+    } else if (argument == "--json" && !takes_config) {
+      line.json = true;
     } else if (argument.starts_with("-")) {
       throw UsageError(std::string("device ").append(verb).append(": unknown option ") + argument);
     } else {
       line.devices.push_back(argument);
     }
   }
-  if (verb == "list" && !line.devices.empty()) throw UsageError("device list takes no name");
-  if (verb == "inspect" && line.devices.size() != 1) {
-    throw UsageError("device inspect takes one name");
-  }
-  if (takes_config && line.devices.empty() == line.config.empty()) {
-    throw UsageError("device " + verb + " takes names, or --config FILE");
-  }
+  CheckDevice(line, verb, takes_config);
   return line;
 }
 

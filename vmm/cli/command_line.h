@@ -35,6 +35,9 @@ struct CommandLine {
   std::string dtb;                   // kDumpDtb: where to write
   std::optional<std::string> stats;  // kRun: where to write
   std::vector<std::string> devices;  // kDevice...: names
+  std::string tree;                  // kDeviceList, kDeviceInspect: a .dtb; "": this host
+  bool json = false;                 // kDeviceList, kDeviceInspect
+  bool force = false;                // kDeviceBind, kDeviceUnbind: devices in use, too
 };
 
 // `list` is the arguments without the program's name. Throws UsageError. Pure.

@@ -5,92 +5,116 @@
 #include <cstdio>
 
 #include "vmm/cli/run_command.h"
+#include "vmm/host/device_use.h"
 #include "vmm/host/error.h"
+#include "vmm/host/file.h"
+#include "vmm/inspect/format.h"
+#include "vmm/inspect/inspect.h"
+#include "vmm/inspect/live_facts.h"
 #include "vmm/passthrough/host_clocks.h"
 #include "vmm/passthrough/passthrough.h"
-#include "vmm/plan/device_node.h"
 
 namespace microvm {
 namespace {
 
-std::string GroupText(const HostDevice& device) {
-  if (!device.iommu_group) return "-";
-  return std::to_string(*device.iommu_group) + (device.no_iommu ? " (no IOMMU)" : "");
-}
+// A folder that cannot be: no clock's rate is read from this machine for another one's tree.
+constexpr const char* kNoHost = "/dev/null";
 
-void List(const HostSysfs& sysfs) {
-  std::printf("%-28s %-20s %-14s %s\n", "DEVICE", "DRIVER", "IOMMU GROUP", "COMPATIBLE");
-  for (const HostDevice& device : sysfs.All()) {
-    std::printf("%-28s %-20s %-14s %s\n", device.name.c_str(),
-                device.driver.empty() ? "-" : device.driver.c_str(), GroupText(device).c_str(),
-                device.compatible.empty() ? "-" : device.compatible.front().c_str());
-  }
-}
-
-void PrintInterrupts(const DeviceTree& tree, const DtNode& node) {
-  std::size_t index = 0;
-  for (const auto& trigger : HostTriggers(tree, node)) {
-    const char* text = !trigger                      ? "unknown trigger"
-                       : *trigger == Trigger::kLevel ? "level"
-                                                     : "edge";
-    std::printf("interrupt %zu: %s\n", index++, text);
-  }
-}
-
-void PrintClocks(const DeviceTree& tree, const DtNode& node, const HostSysfs& sysfs) {
-  for (const ClockFacts& clock : ReadClocks(tree, node, sysfs.root())) {
-    std::printf("clock %s from %s: %s\n", clock.name.c_str(), clock.provider.c_str(),
-                clock.rate_hz ? (std::to_string(*clock.rate_hz) + " Hz").c_str()
-                              : "rate not known; give it with clocks = { ... }");
-  }
-}
-
-// Whether the guest's node can be made: the rules are asked, with no regions or interrupts.
-void PrintVerdict(const HostDevice& device, const std::shared_ptr<const DeviceTree>& tree,
-                  const HostSysfs& sysfs) {
-  DeviceFacts facts;
-  facts.config.host = device.name;
-  // Before the first driver has the device, Linux has made no group for it.
-  const bool behind_iommu =
-      device.iommu_group ? !device.no_iommu
-                         : tree->Find(*device.device_tree_path)->Property("iommus").has_value();
-  facts.config.dma = behind_iommu ? DmaMode::kIommu : DmaMode::kNone;
-  facts.tree = tree;
-  facts.node_path = *device.device_tree_path;
-  facts.clocks = ReadClocks(*tree, *tree->Find(facts.node_path), sysfs.root());
-  PlannedDevice planned{};
-  auto phandle = static_cast<std::uint32_t>(Phandle::kFirstFree);
+// What is wrong with `clocks` is told by the inspection of the node's references.
+std::vector<ClockFacts> ClocksOf(const DeviceTree& tree, const DtNode& node,
+                                 const std::filesystem::path& root) {
   try {
-    MakeDeviceNode(facts, planned, phandle);
-  } catch (const std::exception& error) {
-    std::printf("verdict: refused\n%s", FormatChain(error).c_str());
-    return;
+    return ReadClocks(tree, node, root);
+  } catch (const Error&) {
+    return {};
   }
-  for (const std::string& line : planned.left_out) std::printf("left out: %s\n", line.c_str());
-  std::printf("verdict: %s\n[[platform]]\nhost = \"%s\"\ndma = \"%s\"\n",
-              device.bound_to_vfio() ? "ready" : "can be passed through once it is bound",
-              device.name.c_str(), std::string(ToString(facts.config.dma)).c_str());
-  if (!device.bound_to_vfio()) std::printf("# microvm device bind %s\n", device.name.c_str());
 }
 
-void Inspect(const HostSysfs& sysfs, const std::string& name) {
-  const HostDevice device = sysfs.Find(name);
-  std::printf("device: %s\ndriver: %s\nIOMMU group: %s\n", device.name.c_str(),
-              device.driver.empty() ? "-" : device.driver.c_str(), GroupText(device).c_str());
-  for (const std::string& compatible : device.compatible) {
-    std::printf("compatible: %s\n", compatible.c_str());
+// Inspects devices of a running host. The tree is read and indexed once.
+class LiveInspector {
+ public:
+  explicit LiveInspector(const HostSysfs& sysfs) : sysfs_(sysfs) {}
+
+  Inspection Of(const HostDevice& device) {
+    InspectInput input;
+    if (!device.device_tree_path) return WithoutNode(device);
+    if (!index_ || !index_->tree().Find(*device.device_tree_path)) {
+      index_ = std::make_unique<HostIndex>(ReadHostTree(sysfs_, *device.device_tree_path));
+    }
+    const auto node = index_->tree().Find(*device.device_tree_path);
+    if (!node) throw Error("the host's device tree has no node " + *device.device_tree_path);
+    const bool mapped = device.iommu_group && !device.no_iommu;
+    input.live = ReadLiveFacts(sysfs_, device, mapped ? DmaMode::kIommu : DmaMode::kNone);
+    input.clocks = ClocksOf(index_->tree(), *node, sysfs_.root());
+    return Inspect(*index_, *node, input);
   }
-  if (!device.device_tree_path) {
-    std::printf("verdict: refused\nit has no node in a device tree\n");
-    return;
+
+ private:
+  [[nodiscard]] Inspection WithoutNode(const HostDevice& device) const {
+    Inspection inspection;
+    inspection.device = device.name;
+    inspection.live = ReadLiveFacts(sysfs_, device, DmaMode::kNone);
+    inspection.verdict = Verdict::kRefused;
+    inspection.reasons.push_back({Verdict::kRefused, "it has no node in a device tree"});
+    return inspection;
   }
-  const auto tree = ReadHostTree(sysfs, *device.device_tree_path);
-  const auto node = tree->Find(*device.device_tree_path);
-  if (!node) throw Error("the host's device tree has no node " + *device.device_tree_path);
-  std::printf("node: %s\n", device.device_tree_path->c_str());
-  PrintInterrupts(*tree, *node);
-  PrintClocks(*tree, *node, sysfs);
-  PrintVerdict(device, tree, sysfs);
+
+  const HostSysfs& sysfs_;
+  std::unique_ptr<HostIndex> index_;
+};
+
+// Every device asked about, in its order: the host's, or nodes of a file's tree.
+std::vector<Inspection> InspectAll(const CommandLine& line, const HostSysfs& sysfs) {
+  std::vector<Inspection> inspections;
+  if (line.tree.empty()) {
+    LiveInspector inspector(sysfs);
+    if (!line.devices.empty()) return {inspector.Of(sysfs.Find(line.devices.front()))};
+    for (const HostDevice& device : sysfs.All()) inspections.push_back(inspector.Of(device));
+    return inspections;
+  }
+  const HostIndex index = WithContext(Error("cannot inspect " + line.tree), [&] {
+    return HostIndex(std::make_shared<const DeviceTree>(ReadFile(line.tree)));
+  });
+  const auto inspect = [&](const DtNode& node) {
+    const InspectInput input{std::nullopt, ClocksOf(index.tree(), node, kNoHost)};
+    inspections.push_back(Inspect(index, node, input));
+  };
+  if (!line.devices.empty()) {
+    inspect(FindNode(index, line.devices.front()));
+    return inspections;
+  }
+  for (const IndexedNode& entry : index.nodes()) {
+    if (entry.node.Property("reg")) inspect(entry.node);
+  }
+  return inspections;
+}
+
+void PrintJson(const std::vector<Inspection>& inspections, bool array) {
+  std::string out = array ? "[" : "";
+  for (const Inspection& inspection : inspections) {
+    if (out.size() > 1) out += ",\n";
+    out += FormatJson(inspection);
+  }
+  std::puts((out + (array ? "]" : "")).c_str());
+}
+
+void List(const CommandLine& line, const HostSysfs& sysfs) {
+  const std::vector<Inspection> inspections = InspectAll(line, sysfs);
+  if (line.json) return PrintJson(inspections, true);
+  std::fputs(FormatRowTitles(line.tree.empty()).c_str(), stdout);
+  for (const Inspection& inspection : inspections) {
+    std::fputs(FormatRow(inspection).c_str(), stdout);
+  }
+}
+
+void InspectCommand(const CommandLine& line, const HostSysfs& sysfs) {
+  const std::vector<Inspection> inspections = InspectAll(line, sysfs);
+  if (line.json) return PrintJson(inspections, line.devices.empty());
+  const char* separator = "";
+  for (const Inspection& inspection : inspections) {
+    std::fputs((separator + FormatText(inspection)).c_str(), stdout);
+    separator = "\n";
+  }
 }
 
 std::vector<std::string> DeviceNames(const CommandLine& line) {
@@ -101,13 +125,25 @@ std::vector<std::string> DeviceNames(const CommandLine& line) {
   return names;
 }
 
-// The kernel would let the unbinding wait for the device's user to go.
-void RefuseIfInUse(const HostSysfs& sysfs, const HostDevice& device) {
+// Of VFIO's driver the kernel would let the unbinding wait for the user to go.
+void RefuseGuestsDevice(const HostSysfs& sysfs, const HostDevice& device) {
   if (!device.bound_to_vfio() || !device.iommu_group) return;
   const std::vector<std::string> users = sysfs.ProcessesWithOpen(sysfs.GroupPath(device));
   if (users.empty()) return;
   throw Error("'" + device.name + "' is in use by process " + users.front(),
               "stop that process first");
+}
+
+// What the host does with the device would end in the middle.
+void RefuseHostsDevice(const HostSysfs& sysfs, const HostDevice& device) {
+  if (device.driver.empty() || device.bound_to_vfio()) return;
+  const std::vector<std::string> uses = UsesOf(sysfs, device);
+  if (uses.empty()) return;
+  std::string message = "'" + device.name + "' is in use by the host:";
+  for (const std::string& use : uses) message += "\n  " + use;
+  throw Error(message,
+              "end that use first, or take the device all the same:\nmicrovm device bind " +
+                  device.name + " --force");
 }
 
 // All or nothing: when one cannot be bound, those bound before it are given back.
@@ -128,15 +164,13 @@ void BindAll(const HostSysfs& sysfs, const std::vector<HostDevice>& devices) {
 }  // namespace
 
 int RunDeviceCommand(const CommandLine& line, const HostSysfs& sysfs) {
-  switch (line.command) {
-    case Command::kDeviceList:
-      List(sysfs);
-      return 0;
-    case Command::kDeviceInspect:
-      Inspect(sysfs, line.devices.front());
-      return 0;
-    default:
-      break;
+  if (line.command == Command::kDeviceList) {
+    List(line, sysfs);
+    return 0;
+  }
+  if (line.command == Command::kDeviceInspect) {
+    InspectCommand(line, sysfs);
+    return 0;
   }
   // All names first: one that is misspelt leaves the others as they are.
   std::vector<HostDevice> devices;
@@ -145,12 +179,20 @@ int RunDeviceCommand(const CommandLine& line, const HostSysfs& sysfs) {
                                    [&](const HostDevice& device) { return device.name == name; });
     if (!twice) devices.push_back(sysfs.Find(name));
   }
-  if (line.command == Command::kDeviceBind) {
-    BindAll(sysfs, devices);
-  } else {
-    for (const HostDevice& device : devices) RefuseIfInUse(sysfs, device);
-    for (const HostDevice& device : devices) sysfs.UnbindFromVfio(device);
+  const bool bind = line.command == Command::kDeviceBind;
+  for (const HostDevice& device : devices) {
+    if (line.force) break;
+    if (bind) {
+      RefuseHostsDevice(sysfs, device);
+    } else {
+      RefuseGuestsDevice(sysfs, device);
+    }
   }
+  if (bind) {
+    BindAll(sysfs, devices);
+    return 0;
+  }
+  for (const HostDevice& device : devices) sysfs.UnbindFromVfio(device);
   return 0;
 }
 

@@ -12,8 +12,7 @@
 namespace microvm {
 namespace {
 
-// drivers/of/fdt.c of Linux: FDT_MAX_DEPTH. What walks a tree may recurse as deep.
-constexpr int kMaximumDepth = 64;
+constexpr std::size_t kMaximumDepth = 64;
 
 void CopyDirectory(FdtWriter& fdt, const std::filesystem::path& directory) {
   namespace fs = std::filesystem;
@@ -68,7 +67,7 @@ std::string DtNode::path() const {
 }
 
 std::optional<DtNode> DtNode::parent() const {
-  const int offset = fdt_parent_offset(tree_->blob(), offset_);
+  const int offset = tree_->ParentOf(offset_);
   if (offset < 0) return std::nullopt;
   return DtNode(*tree_, offset);
 }
@@ -129,12 +128,39 @@ DeviceTree::DeviceTree(std::vector<std::byte> blob) : blob_(std::move(blob)) {
   if (blob_.size() < sizeof(fdt_header)) throw Error("not a device tree: too short");
   const int error = fdt_check_full(blob_.data(), blob_.size());
   if (error != 0) throw Error(std::string("not a device tree: ") + fdt_strerror(error));
+  MakeIndex();
+}
+
+void DeviceTree::MakeIndex() {
+  std::vector<int> open;
   int depth = 0;
-  for (int at = 0; at >= 0; at = fdt_next_node(blob_.data(), at, &depth)) {
-    if (depth > kMaximumDepth) {
-      throw Error("not a device tree: nodes nested deeper than " + std::to_string(kMaximumDepth));
+  for (int at = 0; at >= 0 && depth >= 0; at = fdt_next_node(blob(), at, &depth)) {
+    const auto level = static_cast<std::size_t>(depth);
+    if (level >= kMaximumDepth) {
+      throw Error("not a device tree: " + DtNode(*this, open.back()).path() +
+                  ": nodes are more than " + std::to_string(kMaximumDepth) + " deep");
     }
+    open.resize(level);
+    places_.push_back({at, open.empty() ? -1 : open.back()});
+    open.push_back(at);
+    const std::uint32_t phandle = fdt_get_phandle(blob(), at);
+    if (phandle != 0 && phandle != UINT32_MAX) phandles_.emplace_back(phandle, at);
   }
+  std::sort(phandles_.begin(), phandles_.end());
+}
+
+int DeviceTree::ParentOf(int offset) const {
+  const auto place =
+      std::lower_bound(places_.begin(), places_.end(), offset,
+                       [](const Place& entry, int wanted) { return entry.offset < wanted; });
+  return place == places_.end() || place->offset != offset ? -1 : place->parent;
+}
+
+std::vector<DtNode> DeviceTree::AllNodes() const {
+  std::vector<DtNode> nodes;
+  nodes.reserve(places_.size());
+  for (const Place& place : places_) nodes.emplace_back(*this, place.offset);
+  return nodes;
 }
 
 DeviceTree DeviceTree::FromDirectory(const std::filesystem::path& directory) {
@@ -152,9 +178,9 @@ std::optional<DtNode> DeviceTree::Find(const std::string& path) const {
 }
 
 std::optional<DtNode> DeviceTree::ByPhandle(std::uint32_t phandle) const {
-  const int offset = fdt_node_offset_by_phandle(blob(), phandle);
-  if (offset < 0) return std::nullopt;
-  return DtNode(*this, offset);
+  const auto found = std::lower_bound(phandles_.begin(), phandles_.end(), std::pair(phandle, 0));
+  if (found == phandles_.end() || found->first != phandle) return std::nullopt;
+  return DtNode(*this, found->second);
 }
 
 std::vector<std::optional<DtReference>> ReadReferences(const DeviceTree& tree, const DtNode& node,

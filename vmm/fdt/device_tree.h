@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace microvm {
@@ -43,6 +44,8 @@ class DtNode {
   [[nodiscard]] bool IsCompatible(std::string_view compatible) const;
   // Whether the node describes hardware that is there (Devicetree Specification 2.3.4).
   [[nodiscard]] bool IsEnabled() const;
+  // The node's place in the blob: its identity among the nodes of a tree.
+  [[nodiscard]] int offset() const { return offset_; }
   bool operator==(const DtNode& other) const { return offset_ == other.offset_; }
 
  private:
@@ -56,7 +59,8 @@ struct DtReference {
   std::vector<std::uint32_t> arguments;
 };
 
-// A read-only flattened device tree. Malformed input is an Error, never a crash.
+// A read-only flattened device tree. Malformed input is an Error, never a crash. Nodes are no
+// deeper than 64, as in Linux (drivers/of/fdt.c: FDT_MAX_DEPTH).
 class DeviceTree {
  public:
   // Takes a .dtb; throws Error if libfdt finds it malformed, or it is nested deeper than Linux
@@ -68,11 +72,26 @@ class DeviceTree {
   [[nodiscard]] DtNode root() const { return {*this, 0}; }
   [[nodiscard]] std::optional<DtNode> Find(const std::string& path) const;
   [[nodiscard]] std::optional<DtNode> ByPhandle(std::uint32_t phandle) const;
+  // Every node, the root first, a node before those below it.
+  [[nodiscard]] std::vector<DtNode> AllNodes() const;
   [[nodiscard]] const void* blob() const { return blob_.data(); }
   [[nodiscard]] std::span<const std::byte> bytes() const { return blob_; }
 
  private:
+  friend class DtNode;
+
+  // Where a node's parent is: libfdt walks from the root for it.
+  struct Place {
+    int offset;
+    int parent;  // offset; -1 of the root
+  };
+
+  void MakeIndex();
+  [[nodiscard]] int ParentOf(int offset) const;
+
   std::vector<std::byte> blob_;
+  std::vector<Place> places_;                            // sorted by offset
+  std::vector<std::pair<std::uint32_t, int>> phandles_;  // with the node's offset, sorted
 };
 
 // The entries of a phandle-with-arguments property, whose targets say their number of arguments

@@ -175,6 +175,24 @@ std::vector<std::string> HostSysfs::ProcessesWithOpen(const std::string& path) c
   return processes;
 }
 
+std::vector<std::string> HostSysfs::OthersInGroup(const HostDevice& device) const {
+  std::vector<std::string> names = NamesIn(DevicePath(device) / "iommu_group/devices");
+  std::erase(names, device.name);
+  return names;
+}
+
+bool HostSysfs::HasVfioDriver(HostBus bus) const {
+  std::error_code error;
+  return fs::exists(BusPath(bus) / "drivers" / VfioDriver(bus), error);
+}
+
+std::optional<bool> HostSysfs::ModuleFlag(const std::string& module,
+                                          const std::string& parameter) const {
+  const std::string text = ReadAttribute(root_ / "sys/module" / module / "parameters" / parameter);
+  if (text.empty()) return std::nullopt;
+  return text == "Y" || text == "1";
+}
+
 // How the kernel calls the device in the names of its interrupts.
 std::optional<std::string> HostSysfs::VfioInterruptOwner(const std::string& name) const {
   const fs::path devices = BusPath(HostBus::kAmba) / "devices";
@@ -239,7 +257,7 @@ void HostSysfs::BindToVfio(const HostDevice& device) const {
   if (device.bound_to_vfio()) return;
   const std::string driver(VfioDriver(device.bus));
   const fs::path driver_path = BusPath(device.bus) / "drivers" / driver;
-  if (!fs::exists(driver_path)) {
+  if (!HasVfioDriver(device.bus)) {
     throw Error(
         "the host has no " + driver + " driver",
         "modprobe " + driver + ", or a kernel with " +

@@ -43,6 +43,12 @@ class HostSysfs {
   [[nodiscard]] std::string GroupPath(const HostDevice& device) const;
   // "1234 (name)" of each process that has `path` open, as far as /proc shows.
   [[nodiscard]] std::vector<std::string> ProcessesWithOpen(const std::string& path) const;
+  // Names of the other devices of its IOMMU group, sorted.
+  [[nodiscard]] std::vector<std::string> OthersInGroup(const HostDevice& device) const;
+  [[nodiscard]] bool HasVfioDriver(HostBus bus) const;
+  // A parameter under /sys/module that is Y or N; nothing if there is none.
+  [[nodiscard]] std::optional<bool> ModuleFlag(const std::string& module,
+                                               const std::string& parameter) const;
   // Interrupts the host has counted for the device bound to VFIO (/proc/interrupts). Nothing if
   // they cannot be told from another's: the kernel names those of an AMBA device by its type
   // (drivers/vfio/platform/vfio_amba.c), which another device bound to VFIO may have too.
@@ -59,10 +65,10 @@ class HostSysfs {
   void UnbindFromVfio(const HostDevice& device) const;
 
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
+  [[nodiscard]] std::filesystem::path DevicePath(const HostDevice& device) const;
 
  private:
   [[nodiscard]] std::filesystem::path BusPath(HostBus bus) const;
-  [[nodiscard]] std::filesystem::path DevicePath(const HostDevice& device) const;
   [[nodiscard]] std::uint64_t CountsOf(std::string_view line) const;
   [[nodiscard]] std::optional<std::string> VfioInterruptOwner(const std::string& name) const;
   [[nodiscard]] HostDevice Read(HostBus bus, const std::string& name) const;

@@ -8,25 +8,6 @@
 namespace microvm {
 namespace {
 
-void CheckBound(const HostDevice& device) {
-  if (device.bound_to_vfio()) return;
-  throw Error(device.driver.empty() ? "it is bound to no driver"
-                                    : "it is bound to the host's driver '" + device.driver + "'",
-              "microvm device bind " + device.name);
-}
-
-void CheckGroup(const HostDevice& device, DmaMode dma) {
-  if (!device.iommu_group) {
-    throw Error("it has no IOMMU group",
-                "for a device that does no DMA: boot the host with "
-                "vfio.enable_unsafe_noiommu_mode=1, bind it again and write dma = \"none\"");
-  }
-  if (dma == DmaMode::kIommu && device.no_iommu) {
-    throw Error("dma = \"iommu\", but no IOMMU of the host stands before it",
-                "if the device does no DMA, write dma = \"none\"");
-  }
-}
-
 // A group is in one container, and a container maps the guest's RAM or nothing.
 void CheckSharedGroup(const std::vector<HostDevice>& before,
                       const std::vector<PlatformConfig>& platform, const HostDevice& device,
@@ -71,6 +52,23 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
 
 }  // namespace
 
+void CheckReady(const HostDevice& device, DmaMode dma) {
+  if (!device.bound_to_vfio()) {
+    throw Error(device.driver.empty() ? "it is bound to no driver"
+                                      : "it is bound to the host's driver '" + device.driver + "'",
+                "microvm device bind " + device.name);
+  }
+  if (!device.iommu_group) {
+    throw Error("it has no IOMMU group",
+                "for a device that does no DMA: boot the host with "
+                "vfio.enable_unsafe_noiommu_mode=1, bind it again and write dma = \"none\"");
+  }
+  if (dma == DmaMode::kIommu && device.no_iommu) {
+    throw Error("dma = \"iommu\", but no IOMMU of the host stands before it",
+                "if the device does no DMA, write dma = \"none\"");
+  }
+}
+
 std::shared_ptr<const DeviceTree> ReadHostTree(const HostSysfs& sysfs,
                                                const std::string& node_path) {
   const std::string blob = (sysfs.root() / "sys/firmware/fdt").string();
@@ -92,8 +90,7 @@ OpenedDevices OpenDevices(HostKernel& kernel, const HostSysfs& sysfs,
   for (const PlatformConfig& config : platform) {
     WithContext(Error("cannot pass through '" + config.host + "'"), [&] {
       const HostDevice host = sysfs.Find(config.host);
-      CheckBound(host);
-      CheckGroup(host, config.dma);
+      CheckReady(host, config.dma);
       CheckSharedGroup(hosts, platform, host, config.dma);
       hosts.push_back(host);
       if (!host.device_tree_path) throw Error("it has no node in a device tree");

@@ -26,6 +26,10 @@ struct OpenedDevices {
   std::vector<DeviceFacts> facts;
 };
 
+// Throws Error, with the remedy, if the kernel has not handed the device over to VFIO, or not in a
+// way that this dma mode needs.
+void CheckReady(const HostDevice& device, DmaMode dma);
+
 // Opens every device of the configuration. Throws a chain that names the device, with the remedy;
 // what was opened is closed again then.
 OpenedDevices OpenDevices(HostKernel& kernel, const HostSysfs& sysfs,

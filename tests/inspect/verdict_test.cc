@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Facts to verdict, and how both are shown.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "tests/fakes/dtc.h"
+#include "tests/fakes/exceptions.h"
+#include "tests/fakes/host_tree.h"
+#include "vmm/inspect/format.h"
+#include "vmm/inspect/inspect.h"
+#include "vmm/passthrough/host_clocks.h"
+
+namespace microvm {
+namespace {
+
+using fakes::Contains;
+
+const HostIndex& Host() {
+  static const HostIndex kIndex(std::make_shared<const DeviceTree>(fakes::TreeBlob("inspect")));
+  return kIndex;
+}
+
+InspectInput InputOf(const DtNode& node) {
+  InspectInput input;
+  input.clocks = ReadClocks(Host().tree(), node, "/dev/null");
+  return input;
+}
+
+Inspection Of(const std::string& name) {
+  const DtNode node = Host().tree().Find("/bus@80000000/" + name).value();
+  return Inspect(Host(), node, InputOf(node));
+}
+
+// Of a host where everything is as a start needs it.
+Inspection OfReady(const std::string& name, bool no_iommu) {
+  const DtNode node = Host().tree().Find("/bus@80000000/" + name).value();
+  InspectInput input = InputOf(node);
+  LiveFacts live;
+  live.name = DeviceName(Host().At(node));
+  live.driver = "vfio-platform";
+  live.bound_to_vfio = true;
+  live.iommu_group = 3;
+  live.no_iommu = no_iommu;
+  live.vfio_driver = true;
+  live.no_iommu_mode = true;
+  live.unsafe_interrupts = true;
+  live.reset_required = false;
+  input.live = live;
+  return Inspect(Host(), node, input);
+}
+
+bool HasReason(const Inspection& inspection, Verdict verdict, const std::string& text) {
+  for (const Reason& reason : inspection.reasons) {
+    if (reason.verdict == verdict && Contains(reason.text, text)) return true;
+  }
+  return false;
+}
+
+TEST_CASE("a device whose node crosses as it stands says so") {
+  const Inspection plain = Of("plain@3000");
+  CHECK(plain.verdict == Verdict::kAsIs);
+  CHECK(HasReason(plain, Verdict::kAsIs, "nothing of its node has to be replaced"));
+  CHECK(plain.toml == "[[platform]]\nhost = \"80003000.plain\"\ndma = \"none\"\n");
+  CHECK(fakes::RunDtc(plain.guest_tree).warnings.empty());
+}
+
+TEST_CASE(
+    "suppliers that stay with the host are stubs, and rates that nobody tells are asked for") {
+  const Inspection stubbed = Of("stubbed@4000");
+  CHECK(stubbed.verdict == Verdict::kWithStubs);
+  CHECK(HasReason(stubbed, Verdict::kWithStubs,
+                  "only the running host knows the rate of its clocks: bus"));
+  CHECK(HasReason(stubbed, Verdict::kWithStubs,
+                  "stays with the host: clock (clocks), power domain (power-domains)"));
+  CHECK(HasReason(stubbed, Verdict::kWithStubs, "clocks bus, with /bus@80000000/serial@1000"));
+  CHECK(stubbed.suppliers.at(0).rate_hz == 24'000'000U);
+  CHECK(Contains(stubbed.toml, "# clocks = { bus = Hz }\n"));
+  CHECK_FALSE(stubbed.guest_tree.empty());
+}
+
+TEST_CASE("on the running host a rate that is not known stands against the guest's node") {
+  const Inspection stubbed = OfReady("stubbed@4000", true);
+  CHECK(stubbed.verdict == Verdict::kNeedsBinding);
+  CHECK(HasReason(stubbed, Verdict::kNeedsBinding, "the rate of clock 'bus'"));
+  CHECK(Contains(stubbed.reasons.front().fix, "clocks = { bus = 100000000 }"));
+}
+
+TEST_CASE("what keeps a device with the host is a reason to refuse it") {
+  const auto refused = [](const std::string& name, const std::string& text) {
+    const Inspection inspection = Of(name);
+    return inspection.verdict == Verdict::kRefused && inspection.toml.empty() &&
+           HasReason(inspection, Verdict::kRefused, text);
+  };
+  CHECK(refused("off@7000", "disabled"));
+  CHECK(refused("nameless@8000", "no compatible"));
+  CHECK(refused("unreachable@300000", "the CPU does not reach its registers"));
+  CHECK(refused("i2c@15000/sensor@48", "a device on the bus of /bus@80000000/i2c@15000"));
+  CHECK(refused("gpio@6000", "the host needs it for /bus@80000000/needy@5000 (mystery-gpios)"));
+  CHECK(refused("timer@1800", "interrupt 1 belongs to each CPU"));
+  CHECK(refused("twice@9000", "interrupt 1 is a line that the node lists before"));
+  CHECK(refused("shared-a@a000", "the host uses for /bus@80000000/shared-b@b000"));
+  CHECK(refused("circling@d000", "it leads in a circle"));
+  CHECK(refused("dma-a@11000", "VFIO does not accept its IOMMU /iommu@fd900000 (arm-smmu)"));
+  CHECK(refused("dma-d@14000", "it does DMA"));
+}
+
+TEST_CASE("no guest's node is made of what the CPU does not reach") {
+  CHECK(Of("unreachable@300000").guest_tree.empty());
+  CHECK(Of("i2c@15000/sensor@48").guest_tree.empty());
+  CHECK_FALSE(Of("off@7000").guest_tree.empty());
+}
+
+TEST_CASE("a malformed node is refused with what is wrong, and nothing is thrown") {
+  const DtNode node = Host().tree().Find("/cut@1000").value();
+  const Inspection inspection = Inspect(Host(), node, {});
+  CHECK(inspection.verdict == Verdict::kRefused);
+  CHECK(HasReason(inspection, Verdict::kRefused, "/cut@1000: reg: 12 bytes"));
+}
+
+TEST_CASE("pages that are shared or not whole are told, and do not refuse") {
+  const Inspection serial = Of("serial@1000");
+  CHECK(serial.verdict == Verdict::kWithStubs);
+  CHECK(HasReason(serial, Verdict::kAsIs, "region 0 is not whole pages"));
+  CHECK(HasReason(serial, Verdict::kAsIs, "region 0 shares a page with /bus@80000000/timer@1800"));
+}
+
+TEST_CASE("a host's needs follow from the device: IOMMU, reset function, MSIs, bus") {
+  const auto needs = [](const Inspection& inspection, const std::string& text) {
+    for (const std::string& fix : inspection.host_fixes) {
+      if (Contains(fix, text)) return true;
+    }
+    return false;
+  };
+  const Inspection plain = Of("plain@3000");
+  CHECK(needs(plain, "vfio.enable_unsafe_noiommu_mode=1"));
+  CHECK(needs(plain, "vfio-platform.reset_required=0"));
+  CHECK_FALSE(needs(plain, "allow_unsafe_interrupts"));
+  const Inspection ethernet = Of("ethernet@10000");
+  CHECK_FALSE(needs(ethernet, "vfio.enable_unsafe_noiommu_mode=1"));
+  CHECK_FALSE(needs(ethernet, "reset_required"));
+  CHECK_FALSE(needs(ethernet, "allow_unsafe_interrupts"));
+  CHECK(Contains(ethernet.toml, "dma = \"iommu\""));
+  CHECK(needs(Of("dma-b@12000"), "vfio_iommu_type1.allow_unsafe_interrupts=1"));
+  CHECK_FALSE(needs(Of("primecell@e000"), "reset_required"));
+  CHECK(OfReady("plain@3000", true).host_fixes.empty());
+}
+
+TEST_CASE("what the kernel has done outweighs what the tree suggests") {
+  // Bound behind an IOMMU: VFIO has accepted it.
+  CHECK_FALSE(HasReason(OfReady("dma-a@11000", false), Verdict::kRefused, "VFIO does not accept"));
+  // Bound: the host has let it go already, whoever refers to it.
+  CHECK_FALSE(HasReason(OfReady("gpio@6000", true), Verdict::kRefused, "the host needs it"));
+}
+
+TEST_CASE("what a start would say against a bound device is a reason to refuse it") {
+  const DtNode node = Host().tree().Find("/bus@80000000/plain@3000").value();
+  InspectInput input = InputOf(node);
+  LiveFacts live;
+  live.name = "80003000.plain";
+  live.bound_to_vfio = true;
+  live.not_ready = "it has no IOMMU group";
+  live.not_ready_fix = "boot the host with ...";
+  input.live = live;
+  const Inspection inspection = Inspect(Host(), node, input);
+  CHECK(inspection.verdict == Verdict::kRefused);
+  CHECK(inspection.reasons.front().text == "it has no IOMMU group");
+  CHECK(inspection.reasons.front().fix == "boot the host with ...");
+}
+
+TEST_CASE("the text for people") {
+  CHECK(FormatText(Of("stubbed@4000")) == fakes::DataFile("inspect.txt"));
+}
+
+TEST_CASE("the JSON for programs") {
+  CHECK(FormatJson(Of("timer@1800")) + "\n" == fakes::DataFile("inspect.json"));
+}
+
+TEST_CASE("text that JSON cannot hold is escaped") {
+  Inspection inspection;
+  inspection.device = "a\"b\\c\n\x01\xff";
+  CHECK(Contains(FormatJson(inspection), R"("device":"a\"b\\c\n\u0001\u00ff")"));
+}
+
+TEST_CASE("rows have a live host's columns only on a live host") {
+  CHECK(FormatRowTitles(false) == "DEVICE                       VERDICT        COMPATIBLE\n");
+  CHECK(FormatRow(Of("plain@3000")) == "80003000.plain               as is          acme,plain\n");
+  CHECK(FormatRow(OfReady("plain@3000", true)) ==
+        "80003000.plain               as is          vfio-platform        3 (no IOMMU)   "
+        "acme,plain\n");
+}
+
+}  // namespace
+}  // namespace microvm

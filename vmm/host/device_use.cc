@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/host/device_use.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+
+#include "vmm/host/file.h"
+
+namespace microvm {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Deeper than sysfs nests devices: a USB disk behind three hubs has about 20.
+constexpr int kMaximumDepth = 32;
+
+// What can be used of a device: found below its folder.
+struct Interfaces {
+  struct Node {
+    std::string name;    // under /dev
+    std::string number;  // "8:1"
+    bool block;
+  };
+  std::vector<Node> nodes;
+  std::vector<std::string> up;    // network interfaces
+  std::vector<std::string> held;  // disks that are part of others, in words
+};
+
+std::string ReadIfThere(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return {};
+  try {
+    return ReadTextFile(path.string());
+  } catch (const std::exception&) {
+    return {};  // it went away, or tells nothing to this user
+  }
+}
+
+std::vector<std::string_view> Split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(separator), text.size());
+    if (end > 0) parts.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return parts;
+}
+
+bool IsUp(const fs::path& interface) {
+  std::string flags = ReadIfThere(interface / "flags");
+  if (!flags.starts_with("0x")) return false;
+  unsigned value = 0;
+  std::from_chars(flags.data() + 2, flags.data() + flags.size(), value, 16);
+  return (value & 1U) != 0;  // IFF_UP
+}
+
+void Collect(const fs::path& folder, int depth, Interfaces& found) {
+  const std::string number = ReadIfThere(folder / "dev");
+  if (!number.empty()) {
+    const std::string event = ReadIfThere(folder / "uevent");
+    for (const std::string_view line : Split(event, '\n')) {
+      if (!line.starts_with("DEVNAME=")) continue;
+      const bool block = folder.string().find("/block/") != std::string::npos;
+      found.nodes.push_back(
+          {std::string(line.substr(8)), number.substr(0, number.find('\n')), block});
+    }
+  }
+  if (folder.parent_path().filename() == "net" && IsUp(folder)) {
+    found.up.push_back(folder.filename().string());
+  }
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (folder.filename() == "holders") {
+      found.held.push_back("disk " + folder.parent_path().filename().string() + " is part of " +
+                           entry.path().filename().string());
+    }
+    if (entry.is_directory(error) && !entry.is_symlink(error) && depth < kMaximumDepth) {
+      Collect(entry.path(), depth + 1, found);
+    }
+  }
+}
+
+// Disks of /proc/self/mountinfo (proc(5): field 3 is the number, 5 the mount point) and
+// /proc/swaps.
+void AppendMounts(const HostSysfs& sysfs, const Interfaces& found, std::vector<std::string>& uses) {
+  const std::string mounts = ReadIfThere(sysfs.root() / "proc/self/mountinfo");
+  const std::string swaps = ReadIfThere(sysfs.root() / "proc/swaps");
+  for (const Interfaces::Node& node : found.nodes) {
+    if (!node.block) continue;
+    for (const std::string_view line : Split(mounts, '\n')) {
+      const auto fields = Split(line, ' ');
+      if (fields.size() < 10) continue;
+      // File systems such as btrfs have numbers of their own, and only name the disk.
+      const auto dash = std::find(fields.begin(), fields.end(), "-");
+      const bool named = fields.end() - dash > 2 && dash[2] == "/dev/" + node.name;
+      if (fields[2] != node.number && !named) continue;
+      uses.push_back("disk " + node.name + " is mounted on " + std::string(fields[4]));
+      break;
+    }
+    for (const std::string_view line : Split(swaps, '\n')) {
+      if (line.starts_with("/dev/" + node.name + " ")) {
+        uses.push_back("disk " + node.name + " is swap space");
+      }
+    }
+  }
+}
+
+// /proc/consoles (Documentation/admin-guide/serial-console.rst): the name comes first.
+void AppendConsoles(const HostSysfs& sysfs, const Interfaces& found,
+                    std::vector<std::string>& uses) {
+  const std::string consoles = ReadIfThere(sysfs.root() / "proc/consoles");
+  for (const Interfaces::Node& node : found.nodes) {
+    for (const std::string_view line : Split(consoles, '\n')) {
+      if (line.starts_with(node.name + " "))
+        uses.push_back(node.name + " is a console of the kernel");
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> UsesOf(const HostSysfs& sysfs, const HostDevice& device) {
+  std::vector<std::string> uses;
+  std::error_code error;
+  const fs::path folder = fs::canonical(sysfs.DevicePath(device), error);
+  if (error) return uses;
+  Interfaces found;
+  Collect(folder, 0, found);
+  for (const std::string& name : found.up) uses.push_back("network interface " + name + " is up");
+  AppendMounts(sysfs, found, uses);
+  for (const std::string& held : found.held) uses.push_back(held);
+  AppendConsoles(sysfs, found, uses);
+  for (const Interfaces::Node& node : found.nodes) {
+    const std::string path = (sysfs.root() / "dev" / node.name).string();
+    for (const std::string& process : sysfs.ProcessesWithOpen(path)) {
+      uses.push_back("process " + process + " has /dev/" + node.name + " open");
+    }
+  }
+  return uses;
+}
+
+}  // namespace microvm

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "vmm/host/host_device.h"
+
+namespace microvm {
+
+// What on the host uses a device, or something below it, in words: a network interface that is up,
+// a disk that is mounted, swap or part of another disk, a console of the kernel, a device file that
+// a process has open; as far as sysfs and procfs show. Empty: taking the device away is safe.
+std::vector<std::string> UsesOf(const HostSysfs& sysfs, const HostDevice& device);
+
+}  // namespace microvm

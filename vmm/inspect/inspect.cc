@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/inspect/inspect.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "arch/arm64/guest_tree.h"
+#include "vmm/host/error.h"
+#include "vmm/inspect/pretend_vm.h"
+
+namespace microvm {
+namespace {
+
+// Stands for a rate that only the running host knows.
+constexpr std::uint64_t kPretendedHz = 100'000'000;
+
+std::string_view WithoutUnitAddress(std::string_view name) {
+  return name.substr(0, name.find('@'));
+}
+
+std::string NameAt(const DtNode& node, std::string_view property, std::size_t index) {
+  const std::vector<std::string> names = node.Strings(property);
+  return index < names.size() ? names[index] : std::string();
+}
+
+// "clocks" -> "clock-names", "mboxes" -> "mbox-names".
+std::string NamesProperty(std::string property) {
+  if (property == "mboxes") property = "mboxs";
+  if (property.ends_with('s')) property.pop_back();
+  return property + "-names";
+}
+
+bool IsInterrupt(const Reference& reference) {
+  return reference.property == "interrupts" || reference.property == "interrupts-extended";
+}
+
+std::vector<RegionView> Regions(const HostIndex& index, const IndexedNode& device) {
+  std::vector<RegionView> views;
+  for (const NodeRegion& region : device.regions) {
+    views.push_back({NameAt(device.node, "reg-names", views.size()), region,
+                     index.SharersOfPages(device.node, region)});
+  }
+  return views;
+}
+
+std::vector<InterruptView> Interrupts(const HostIndex& index, const IndexedNode& device) {
+  std::vector<InterruptView> views;
+  for (const Reference& reference : device.references) {
+    if (!IsInterrupt(reference)) continue;
+    InterruptView view;
+    view.name = NameAt(device.node, "interrupt-names", views.size());
+    view.line = ReadInterruptLine(index.tree(), device.node, reference);
+    view.shared_with = index.SharersOf(device.node, reference);
+    view.duplicate = std::any_of(views.begin(), views.end(), [&](const InterruptView& other) {
+      const auto& [a, b] = std::pair(other.line, view.line);
+      return a.intid ? a.controller == b.controller && a.intid == b.intid
+                     : a.controller == b.controller && a.specifier == b.specifier;
+    });
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+std::vector<SupplierView> Suppliers(const HostIndex& index, const IndexedNode& device,
+                                    const std::vector<ClockFacts>& clocks) {
+  std::vector<SupplierView> views;
+  for (const Reference& reference : device.references) {
+    if (IsInterrupt(reference) || reference.supplier == SupplierClass::kIommu) continue;
+    SupplierView view{
+        .supplier = reference.supplier,
+        .property = reference.property,
+        .name = NameAt(device.node, NamesProperty(reference.property), reference.index),
+        .provider = reference.target.path(),
+        .arguments = reference.arguments,
+        .rate_hz = {},
+        .shared_with = index.SharersOf(device.node, reference)};
+    if (reference.property == "clocks" && reference.index < clocks.size()) {
+      view.rate_hz = clocks[reference.index].rate_hz;
+    }
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+std::string ClockName(const std::vector<ClockFacts>& clocks, std::size_t index) {
+  return clocks[index].name.empty() ? std::to_string(index) : clocks[index].name;
+}
+
+// Tries to make the guest's node; what stands against it, and what had to be left out.
+std::vector<Reason> Synthesise(const HostIndex& index, Inspection& inspection,
+                               const InspectInput& input) {
+  std::vector<Reason> reasons;
+  for (std::size_t at = 0; at < input.clocks.size() && !input.live; ++at) {
+    if (!input.clocks[at].rate_hz) inspection.unknown_rates.push_back(ClockName(input.clocks, at));
+  }
+  // What the CPU does not reach is no device to VFIO, and has nothing that a guest could reach.
+  if (!inspection.regions.empty() && !HasReachedRegion(inspection)) return reasons;
+  try {
+    const VmPlan plan = PlanPretendedVm({PretendedFacts(index, inspection, input.clocks)});
+    inspection.guest_tree = BuildGuestTree(plan, {});
+    inspection.left_out = plan.devices.front().left_out;
+  } catch (const Error& error) {
+    reasons.push_back({Verdict::kNeedsBinding, error.what(), error.remedy()});
+  }
+  return reasons;
+}
+
+// Runs `step`; an Error is a reason against the device, as the kernel would stumble over it too.
+template <typename Step>
+void Gather(std::vector<Reason>& reasons, Step&& step) {
+  try {
+    step();
+  } catch (const Error& error) {
+    reasons.push_back({Verdict::kRefused, error.what()});
+  }
+}
+
+std::string LooksLike(const HostIndex& index, std::string_view name) {
+  std::string similar;
+  const std::string_view part = name.substr(0, name.find_first_of(".@"));
+  for (const IndexedNode& entry : index.nodes()) {
+    const std::string device = DeviceName(entry);
+    if (part.empty() || device.find(part) == std::string::npos) continue;
+    similar += "\n  " + entry.node.path();
+    if (std::count(similar.begin(), similar.end(), '\n') == HostIndex::kMostUsers) break;
+  }
+  return similar;
+}
+
+}  // namespace
+
+std::string DeviceName(const IndexedNode& device) {
+  if (!device.regions.empty() && device.regions.front().cpu_address) {
+    return Hex(*device.regions.front().cpu_address).substr(2) + "." +
+           std::string(WithoutUnitAddress(device.node.name()));
+  }
+  // No address of its own: the names above it, up to one that has.
+  std::string name;
+  for (std::optional<DtNode> at = device.node; at && at->parent(); at = at->parent()) {
+    const std::string suffix = name.empty() ? name : ":" + name;
+    std::vector<NodeRegion> regions;
+    try {
+      if (!name.empty()) regions = ReadRegions(*at);
+    } catch (const Error&) {
+      regions.clear();  // Linux goes on to the node above, too
+    }
+    if (!regions.empty() && regions.front().cpu_address) {
+      return Hex(*regions.front().cpu_address).substr(2) + "." +
+             std::string(WithoutUnitAddress(at->name())) + suffix;
+    }
+    name = std::string(at->name()) + suffix;
+  }
+  return name;
+}
+
+DeviceFacts PretendedFacts(const HostIndex& index, const Inspection& inspection,
+                           const std::vector<ClockFacts>& clocks) {
+  DeviceFacts facts;
+  facts.config.host = inspection.device;
+  facts.config.dma = inspection.dma.behind_iommu() ? DmaMode::kIommu : DmaMode::kNone;
+  for (const RegionView& view : inspection.regions) {
+    if (!view.region.cpu_address) continue;
+    facts.regions.push_back({view.region.size_bytes, view.region.IsPageAligned()});
+  }
+  for (const InterruptView& view : inspection.interrupts) {
+    facts.interrupts.push_back({view.line.trigger != Trigger::kEdge});
+  }
+  facts.clocks = clocks;
+  for (ClockFacts& clock : facts.clocks) {
+    if (!clock.rate_hz && !inspection.live) clock.rate_hz = kPretendedHz;
+  }
+  facts.tree = index.shared_tree();
+  facts.node_path = inspection.node;
+  return facts;
+}
+
+DtNode FindNode(const HostIndex& index, const std::string& name) {
+  if (name.starts_with('/')) {
+    const auto node = index.tree().Find(name);
+    if (node) return *node;
+    throw Error("the tree has no node " + name);
+  }
+  std::vector<const IndexedNode*> found;
+  for (const IndexedNode& entry : index.nodes()) {
+    if (name == entry.node.name() || name == DeviceName(entry)) found.push_back(&entry);
+  }
+  if (found.size() > 1) {
+    // A unit address counts from its bus: a device that the CPU reaches is the likelier one.
+    std::erase_if(found, [](const IndexedNode* entry) {
+      return entry->regions.empty() || !entry->regions.front().cpu_address;
+    });
+  }
+  if (found.size() == 1) return found.front()->node;
+  std::string paths;
+  for (const IndexedNode* entry : found) paths += "\n  " + entry->node.path();
+  if (!found.empty()) {
+    throw Error("the tree has " + std::to_string(found.size()) + " nodes '" + name + "'",
+                "give the path of one:" + paths);
+  }
+  const std::string similar = LooksLike(index, name);
+  throw Error("the tree has no node '" + name + "'",
+              similar.empty() ? "give its path, or a name such as ff070000.canfd"
+                              : "did you mean one of these?" + similar);
+}
+
+Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInput& input) {
+  const IndexedNode& device = index.At(node);
+  Inspection inspection;
+  std::vector<Reason> reasons;
+  inspection.device = input.live ? input.live->name : DeviceName(device);
+  inspection.node = node.path();
+  inspection.compatible = node.Strings("compatible");
+  inspection.enabled = device.enabled;
+  inspection.amba = node.IsCompatible("arm,primecell");
+  inspection.live = input.live;
+  if (!device.malformed.empty()) reasons.push_back({Verdict::kRefused, device.malformed});
+  Gather(reasons, [&] { inspection.regions = Regions(index, device); });
+  Gather(reasons, [&] { inspection.interrupts = Interrupts(index, device); });
+  Gather(reasons, [&] { inspection.dma = ReadDma(index, device); });
+  Gather(reasons, [&] { inspection.suppliers = Suppliers(index, device, input.clocks); });
+  inspection.users = index.UsersOf(node);
+  inspection.reset_driver = ResetDriver(node);
+  for (Reason& reason : Synthesise(index, inspection, input)) reasons.push_back(std::move(reason));
+  Judge(inspection, std::move(reasons));
+  return inspection;
+}
+
+}  // namespace microvm

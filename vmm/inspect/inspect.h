@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmm/inspect/inspection.h"
+
+namespace microvm {
+
+// What to take into account besides the tree.
+struct InspectInput {
+  std::optional<LiveFacts> live;   // nothing: a tree without its host
+  std::vector<ClockFacts> clocks;  // of the node; rates as far as they are known
+};
+
+// Says everything about one node of the tree; malformed properties are reasons, not exceptions.
+// Makes the guest's node in a pretended VM of 128 MiB to see whether that works. Pure.
+Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInput& input);
+
+// What the planner would be told of the device, were it opened. Pure.
+DeviceFacts PretendedFacts(const HostIndex& index, const Inspection& inspection,
+                           const std::vector<ClockFacts>& clocks);
+
+// Whether the CPU reaches any of its registers.
+bool HasReachedRegion(const Inspection& inspection);
+
+// The node that a user means: a path, "ff070000.canfd" or "canfd@ff070000". Throws Error with
+// what looks similar.
+DtNode FindNode(const HostIndex& index, const std::string& name);
+
+// The name Linux gives the device of a node (drivers/of/device.c: of_device_make_bus_id).
+std::string DeviceName(const IndexedNode& node);
+
+// Decides `verdict`, `reasons`, `host_fixes` and `toml` from the rest and from `synthesis`, the
+// reasons that making the guest's node gave. Pure.
+void Judge(Inspection& inspection, std::vector<Reason> synthesis);
+
+}  // namespace microvm

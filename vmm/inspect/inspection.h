@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmm/config/vm_config.h"
+#include "vmm/inspect/dma.h"
+#include "vmm/inspect/host_index.h"
+#include "vmm/inspect/interrupts.h"
+#include "vmm/plan/device_facts.h"
+
+namespace microvm {
+
+// Whether a device can be passed through, as far as is known before anything is tried.
+enum class Verdict {
+  kAsIs,          // nothing of its node has to be replaced
+  kWithStubs,     // suppliers of the host are replaced by fixed clocks and the like, or left out
+  kNeedsBinding,  // the kernel would hand it over, but the rules cannot make the guest's node
+  kRefused,       // it cannot be handed over
+};
+const char* ToString(Verdict verdict);  // "as is", "with stubs", ...
+
+// One reason for the verdict; the worst of its reasons is a device's verdict.
+struct Reason {
+  Verdict verdict;
+  std::string text;
+  std::string fix = {};  // what to write or type; "" if nothing helps
+};
+
+struct RegionView {
+  std::string name;  // from reg-names
+  NodeRegion region;
+  std::vector<std::string> page_sharers;  // who else lives in its 4 KiB pages
+};
+
+struct InterruptView {
+  std::string name;  // from interrupt-names
+  InterruptLine line;
+  bool duplicate = false;                // the node lists the line twice
+  std::vector<std::string> shared_with;  // enabled nodes that have the line too
+};
+
+struct SupplierView {
+  SupplierClass supplier;
+  std::string property;
+  std::string name;      // of a clock, reset...: from the property's -names
+  std::string provider;  // path
+  std::vector<std::uint32_t> arguments;
+  std::optional<std::uint64_t> rate_hz;  // of a clock
+  std::vector<std::string> shared_with;
+};
+
+// What a running host adds to its tree.
+struct LiveFacts {
+  std::string name;    // under /sys/bus/platform/devices
+  std::string driver;  // "" if none is bound
+  bool bound_to_vfio = false;
+  std::optional<unsigned> iommu_group;
+  bool no_iommu = false;                   // the group is a stand-in for a missing IOMMU
+  std::vector<std::string> group_members;  // other devices of the group
+  bool vfio_driver = false;                // vfio-platform, or vfio-amba for AMBA devices, is there
+  std::optional<bool> no_iommu_mode;       // module parameters; nothing: no such module
+  std::optional<bool> unsafe_interrupts;
+  std::optional<bool> reset_required;
+  std::string not_ready;  // what a start would say; "" if the device is ready
+  std::string not_ready_fix;
+};
+
+// Everything that is to be said about one node.
+struct Inspection {
+  std::string device;  // the name Linux gives it: "ff070000.canfd"
+  std::string node;    // path
+  std::vector<std::string> compatible;
+  bool enabled = false;
+  bool amba = false;
+  std::vector<RegionView> regions;
+  std::vector<InterruptView> interrupts;
+  DmaFacts dma;
+  std::vector<SupplierView> suppliers;
+  std::vector<std::string> unknown_rates;  // clocks whose rate only the running host knows
+  std::vector<HostUser> users;             // nodes of the host that need it
+  std::string reset_driver;                // "": none
+  std::vector<std::string> left_out;       // of the guest's node, each with the reason
+  std::vector<std::byte> guest_tree;       // of a pretended VM with it; empty: it could not be made
+  std::optional<LiveFacts> live;
+
+  Verdict verdict = Verdict::kAsIs;
+  std::vector<Reason> reasons;          // at least one; the worst first
+  std::vector<std::string> host_fixes;  // what the host needs besides: commands, kernel options
+  std::string toml;                     // the [[platform]] table; "" if it would be of no use
+};
+
+}  // namespace microvm

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/inspect/interrupts.h"
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <string_view>
+
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+// A chain of nexus nodes longer than any board's: a circle.
+constexpr int kMaximumNexus = 16;
+constexpr std::uint32_t kMaximumCells = 16;  // drivers/of/of_private.h of Linux: MAX_PHANDLE_ARGS
+
+constexpr std::array<std::string_view, 9> kGics = {
+    "arm,gic-v3",        "arm,gic-400",       "arm,cortex-a15-gic",
+    "arm,cortex-a9-gic", "arm,cortex-a7-gic", "qcom,msm-qgic2",
+    "arm,cortex-a5-gic", "arm,eb11mp-gic",    "arm,arm11mp-gic"};
+
+bool IsGic(const DtNode& controller) {
+  return std::any_of(kGics.begin(), kGics.end(), [&](std::string_view compatible) {
+    return controller.IsCompatible(compatible);
+  });
+}
+
+// The low four bits of the flags are 1 or 2 for an edge, 4 or 8 for a level.
+std::optional<Trigger> TriggerOf(std::uint32_t flags) {
+  if ((flags & 0xf) == 0) return std::nullopt;
+  return (flags & 0x3) != 0 ? Trigger::kEdge : Trigger::kLevel;
+}
+
+std::uint32_t CellCount(const DtNode& node, std::string_view name) {
+  const std::uint32_t count = node.Cell(name).value_or(0);
+  if (count > kMaximumCells) {
+    throw Error(node.path() + ": " + std::string(name) + " = " + std::to_string(count) +
+                " is more than " + std::to_string(kMaximumCells));
+  }
+  return count;
+}
+
+// An interrupt on its way up: the node that reads it, the unit address and the specifier.
+struct Signal {
+  DtNode at;
+  std::vector<std::uint32_t> address;
+  std::vector<std::uint32_t> specifier;
+};
+
+// One step through a nexus (Devicetree Specification 2.4.3); nothing if its map has no such entry.
+std::optional<Signal> ThroughNexus(const DeviceTree& tree, const Signal& signal,
+                                   const std::vector<std::uint32_t>& map) {
+  const DtNode& nexus = signal.at;
+  const std::uint32_t address_cells = CellCount(nexus, "#address-cells");
+  const std::uint32_t interrupt_cells = CellCount(nexus, "#interrupt-cells");
+  std::vector<std::uint32_t> wanted = signal.address;
+  wanted.resize(address_cells);
+  wanted.insert(wanted.end(), signal.specifier.begin(), signal.specifier.end());
+  wanted.resize(std::size_t{address_cells} + interrupt_cells);
+  std::vector<std::uint32_t> mask(wanted.size(), ~0U);
+  if (const auto given = nexus.Property("interrupt-map-mask")) {
+    const auto cells = given->Cells();
+    if (!cells || cells->size() != mask.size()) {
+      throw Error(nexus.path() + ": interrupt-map-mask: not " + std::to_string(mask.size()) +
+                  " cells");
+    }
+    mask = *cells;
+  }
+  for (std::size_t at = 0; at < map.size();) {
+    if (map.size() - at <= wanted.size()) break;
+    bool matches = true;
+    for (std::size_t index = 0; index < wanted.size(); ++index) {
+      matches = matches && ((wanted[index] ^ map[at + index]) & mask[index]) == 0;
+    }
+    at += wanted.size();
+    const auto parent = tree.ByPhandle(map[at++]);
+    if (!parent) throw Error(nexus.path() + ": interrupt-map: no such phandle");
+    const std::size_t address = CellCount(*parent, "#address-cells");
+    const std::size_t specifier = CellCount(*parent, "#interrupt-cells");
+    if (map.size() - at < address + specifier) break;
+    if (matches) {
+      const auto rest = std::span(map).subspan(at);
+      const auto first = rest.first(address);
+      const auto second = rest.subspan(address, specifier);
+      return Signal{*parent, {first.begin(), first.end()}, {second.begin(), second.end()}};
+    }
+    at += address + specifier;
+  }
+  return std::nullopt;
+}
+
+void ReadGicSpecifier(InterruptLine& line) {
+  // Type, number, flags.
+  struct Type {
+    const char* name;
+    std::uint32_t first_intid;
+  };
+  constexpr std::array kTypes = {Type{"SPI", 32}, Type{"PPI", 16}, Type{"ESPI", 4096},
+                                 Type{"EPPI", 1056}};
+  const std::vector<std::uint32_t>& cells = line.specifier;
+  if (cells.size() < 3) return;
+  line.trigger = TriggerOf(cells[2]);
+  if (cells[0] >= kTypes.size() || cells[1] > 0xffff) return;
+  line.kind = kTypes[cells[0]].name;
+  line.intid = kTypes[cells[0]].first_intid + cells[1];
+}
+
+}  // namespace
+
+InterruptLine ReadInterruptLine(const DeviceTree& tree, const DtNode& node,
+                                const Reference& interrupt) {
+  Signal signal{interrupt.target, {}, interrupt.arguments};
+  // The unit address, as far as a nexus looks at it.
+  if (const auto reg = node.Property("reg")) signal.address = reg->Cells().value_or(signal.address);
+  for (int step = 0;; ++step) {
+    const auto map = signal.at.Property("interrupt-map");
+    if (!map) break;
+    if (step == kMaximumNexus)
+      throw Error(signal.at.path() + ": interrupt-map: it leads in a circle");
+    const auto next =
+        ThroughNexus(tree, signal, map->Cells().value_or(std::vector<std::uint32_t>()));
+    if (!next) {
+      throw Error(signal.at.path() + ": interrupt-map: it has no entry for an interrupt of " +
+                  node.path());
+    }
+    signal = *next;
+  }
+  InterruptLine line;
+  line.controller = signal.at.path();
+  line.specifier = signal.specifier;
+  if (IsGic(signal.at)) {
+    ReadGicSpecifier(line);
+  } else if (line.specifier.size() == 2) {
+    line.trigger = TriggerOf(line.specifier[1]);
+  }
+  return line;
+}
+
+}  // namespace microvm

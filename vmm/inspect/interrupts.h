@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmm/fdt/device_tree.h"
+#include "vmm/fdt/references.h"
+#include "vmm/plan/vm_plan.h"
+
+namespace microvm {
+
+// What a specifier means to its controller.
+struct InterruptLine {
+  std::string controller;                // path, behind every interrupt nexus
+  std::vector<std::uint32_t> specifier;  // as that controller reads it
+  std::string kind;                      // of a GIC: "SPI", "PPI", "ESPI", "EPPI"; else ""
+  std::optional<std::uint32_t> intid;    // of a GIC
+  std::optional<Trigger> trigger;        // nothing: the specifier does not say
+};
+
+// Follows `interrupt-map` upwards, and reads GIC specifiers (bindings/interrupt-controller/
+// arm,gic.yaml, arm,gic-v3.yaml) and those of two cells (interrupts.txt). `interrupt` is an entry
+// of `interrupts` or `interrupts-extended` of `node`. Throws Error naming the nexus if its map is
+// malformed or leads round in a circle.
+InterruptLine ReadInterruptLine(const DeviceTree& tree, const DtNode& node,
+                                const Reference& interrupt);
+
+}  // namespace microvm

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/inspect/live_facts.h"
+
+#include "vmm/host/error.h"
+#include "vmm/passthrough/passthrough.h"
+
+namespace microvm {
+
+LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const HostDevice& device, DmaMode dma) {
+  LiveFacts facts;
+  facts.name = device.name;
+  facts.driver = device.driver;
+  facts.bound_to_vfio = device.bound_to_vfio();
+  facts.iommu_group = device.iommu_group;
+  facts.no_iommu = device.no_iommu;
+  facts.group_members = sysfs.OthersInGroup(device);
+  facts.vfio_driver = sysfs.HasVfioDriver(device.bus);
+  facts.no_iommu_mode = sysfs.ModuleFlag("vfio", "enable_unsafe_noiommu_mode");
+  facts.unsafe_interrupts = sysfs.ModuleFlag("vfio_iommu_type1", "allow_unsafe_interrupts");
+  facts.reset_required = sysfs.ModuleFlag("vfio_platform", "reset_required");
+  try {
+    CheckReady(device, dma);
+  } catch (const Error& error) {
+    facts.not_ready = error.what();
+    facts.not_ready_fix = error.remedy();
+  }
+  return facts;
+}
+
+}  // namespace microvm

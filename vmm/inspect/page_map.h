@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace microvm {
+
+// Who lives in which 4 KiB pages: filled, then asked. Pure.
+class PageMap {
+ public:
+  // `owner` touches these bytes, of which there is at least one; they do not wrap.
+  void Add(int owner, std::uint64_t start, std::uint64_t size_bytes);
+  // Call once when all are added.
+  void Finish();
+
+  // The owners, at most `limit`, that touch a page which these bytes touch; by address, each once
+  // for each of its regions. Takes time in the number of answers and the logarithm of the whole.
+  [[nodiscard]] std::vector<int> Touching(std::uint64_t start, std::uint64_t size_bytes,
+                                          std::size_t limit) const;
+
+ private:
+  struct Entry {
+    std::uint64_t first_page;
+    std::uint64_t last_page;
+    int owner;
+  };
+  struct Query;
+
+  void Search(Query& query, std::size_t node, std::size_t begin, std::size_t end) const;
+
+  std::vector<Entry> entries_;            // sorted by first page
+  std::vector<std::uint64_t> last_page_;  // a segment tree: the largest last page of each part
+};
+
+}  // namespace microvm

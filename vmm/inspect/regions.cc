@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/inspect/regions.h"
+
+#include <span>
+#include <string>
+
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+constexpr std::uint64_t kPageBytes = 4096;
+// drivers/of/of_private.h of Linux: OF_MAX_ADDR_CELLS.
+constexpr std::uint32_t kMaximumCells = 4;
+// More is a bus of its own kind, such as PCI, whose addresses have flags.
+constexpr std::uint32_t kPlainAddressCells = 2;
+constexpr std::uint32_t kPlainSizeCells = 2;  // 64 bits
+
+std::uint32_t InheritedCell(const DtNode& bus, std::string_view name) {
+  for (std::optional<DtNode> at = bus; at; at = at->parent()) {
+    const auto cells = at->Cell(name);
+    if (!cells) continue;
+    if (*cells > kMaximumCells) {
+      throw Error(at->path() + ": " + std::string(name) + " = " + std::to_string(*cells) +
+                  " is more than " + std::to_string(kMaximumCells));
+    }
+    return *cells;
+  }
+  return 1;
+}
+
+// The low 64 bits of a number of cells.
+std::uint64_t Number(std::span<const std::uint32_t> cells) {
+  std::uint64_t number = 0;
+  for (const std::uint32_t cell : cells) number = number << 32 | cell;
+  return number;
+}
+
+std::vector<std::uint32_t> CellsOf(const DtNode& node, const DtProperty& property,
+                                   std::size_t entry) {
+  const auto cells = property.Cells();
+  if (!cells || entry == 0 || cells->size() % entry != 0) {
+    throw Error(node.path() + ": " + std::string(property.name) + ": " +
+                std::to_string(property.value.size()) + " bytes are no list of entries of " +
+                std::to_string(entry) + " cells");
+  }
+  return *cells;
+}
+
+struct Window {
+  std::uint64_t child;
+  std::uint64_t parent;
+  std::uint64_t size_bytes;
+};
+
+// The entries of a bus's `ranges` or `dma-ranges`.
+std::vector<Window> ReadWindows(const DtNode& bus, const DtProperty& property,
+                                const BusCells& inner, const BusCells& outer) {
+  const std::size_t entry = std::size_t{inner.address} + outer.address + inner.size;
+  const std::vector<std::uint32_t> cells = CellsOf(bus, property, entry);
+  std::vector<Window> windows;
+  for (std::size_t at = 0; at < cells.size(); at += entry) {
+    const auto whole = std::span(cells).subspan(at, entry);
+    windows.push_back({Number(whole.first(inner.address)),
+                       Number(whole.subspan(inner.address, outer.address)),
+                       Number(whole.last(inner.size))});
+  }
+  return windows;
+}
+
+std::optional<std::uint64_t> ThroughWindows(const std::vector<Window>& windows,
+                                            std::uint64_t address) {
+  for (const Window& window : windows) {
+    if (address < window.child || address - window.child >= window.size_bytes) continue;
+    const std::uint64_t translated = window.parent + (address - window.child);
+    if (translated < window.parent) return std::nullopt;
+    return translated;
+  }
+  return std::nullopt;
+}
+
+// What an address on `bus` is to the CPU.
+std::optional<std::uint64_t> CpuAddress(const DtNode& bus, std::uint64_t address) {
+  DtNode at = bus;
+  BusCells inner = ReadBusCells(at);
+  for (std::optional<DtNode> above = at.parent(); above; above = at.parent()) {
+    const BusCells outer = ReadBusCells(*above);
+    const auto ranges = at.Property("ranges");
+    if (!ranges || inner.address > kPlainAddressCells || outer.address > kPlainAddressCells) {
+      return std::nullopt;
+    }
+    if (!ranges->value.empty()) {
+      const auto translated = ThroughWindows(ReadWindows(at, *ranges, inner, outer), address);
+      if (!translated) return std::nullopt;
+      address = *translated;
+    }
+    at = *above;
+    inner = outer;
+  }
+  return inner.address > kPlainAddressCells ? std::nullopt : std::optional(address);
+}
+
+}  // namespace
+
+bool NodeRegion::IsPageAligned() const {
+  return cpu_address && *cpu_address % kPageBytes == 0 && size_bytes % kPageBytes == 0;
+}
+
+BusCells ReadBusCells(const DtNode& bus) {
+  return {InheritedCell(bus, "#address-cells"), InheritedCell(bus, "#size-cells")};
+}
+
+std::vector<NodeRegion> ReadRegions(const DtNode& node) {
+  std::vector<NodeRegion> regions;
+  const auto reg = node.Property("reg");
+  const auto bus = node.parent();
+  if (!reg || !bus) return regions;
+  const BusCells bus_cells = ReadBusCells(*bus);
+  const std::size_t entry = std::size_t{bus_cells.address} + bus_cells.size;
+  const std::vector<std::uint32_t> cells = CellsOf(node, *reg, entry);
+  for (std::size_t at = 0; at < cells.size(); at += entry) {
+    const auto whole = std::span(cells).subspan(at, entry);
+    NodeRegion region;
+    region.bus_address = Number(whole.first(bus_cells.address));
+    region.size_bytes = Number(whole.last(bus_cells.size));
+    if (region.size_bytes > 0) region.cpu_address = CpuAddress(*bus, region.bus_address);
+    if (region.cpu_address && *region.cpu_address + (region.size_bytes - 1) < *region.cpu_address) {
+      throw Error(node.path() + ": reg: " + Hex(*region.cpu_address) + " + " +
+                  Hex(region.size_bytes) + " goes beyond 2^64");
+    }
+    if (bus_cells.size > kPlainSizeCells &&
+        Number(whole.last(bus_cells.size).first(bus_cells.size - kPlainSizeCells)) != 0) {
+      throw Error(node.path() + ": reg: a size of more than 2^64");
+    }
+    regions.push_back(region);
+  }
+  return regions;
+}
+
+std::vector<DmaWindow> ReadDmaWindows(const DtNode& node) {
+  std::vector<DmaWindow> windows;
+  for (std::optional<DtNode> bus = node.parent(); bus; bus = bus->parent()) {
+    const auto above = bus->parent();
+    const auto property = bus->Property("dma-ranges");
+    if (!above || !property || property->value.empty()) continue;
+    const BusCells inner = ReadBusCells(*bus);
+    for (const Window& window : ReadWindows(*bus, *property, inner, ReadBusCells(*above))) {
+      windows.push_back({window.child, window.parent, window.size_bytes});
+    }
+    return windows;
+  }
+  return windows;
+}
+
+}  // namespace microvm

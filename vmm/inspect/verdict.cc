@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// Facts to verdict, reasons, fixes and the TOML to write.
+#include <algorithm>
+#include <array>
+
+#include "vmm/inspect/inspect.h"
+
+namespace microvm {
+namespace {
+
+std::string Join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+bool IsBound(const Inspection& inspection) {
+  return inspection.live && inspection.live->bound_to_vfio;
+}
+
+// The kernel has the last word where it has spoken: a group says whether there is an IOMMU.
+bool BehindIommu(const Inspection& inspection) {
+  if (inspection.live && inspection.live->iommu_group) return !inspection.live->no_iommu;
+  return inspection.dma.behind_iommu();
+}
+
+void JudgeNode(const Inspection& inspection, std::vector<Reason>& reasons) {
+  if (!inspection.enabled) {
+    reasons.push_back({Verdict::kRefused,
+                       "the host's tree has it disabled, so the host makes no device of it",
+                       "status = \"okay\" in the host's device tree, for it and all nodes above"});
+  }
+  if (inspection.compatible.empty()) {
+    reasons.push_back(
+        {Verdict::kRefused, "it has no compatible, so the host makes no device of it"});
+  }
+  if (!inspection.regions.empty() && !HasReachedRegion(inspection)) {
+    reasons.push_back({Verdict::kRefused,
+                       "the CPU does not reach its registers in memory: it is a device on the bus "
+                       "of " +
+                           inspection.node.substr(0, inspection.node.rfind('/')),
+                       "pass through the controller of that bus"});
+  }
+  if (!inspection.users.empty() && !IsBound(inspection)) {
+    std::vector<std::string> paths;
+    for (const HostUser& user : inspection.users)
+      paths.push_back(user.path + " (" + user.property + ")");
+    reasons.push_back({Verdict::kRefused, "the host needs it for " + Join(paths),
+                       "take these from the host first, in its device tree or by unbinding them"});
+  }
+}
+
+void JudgeRegions(const Inspection& inspection, std::vector<Reason>& reasons) {
+  for (std::size_t index = 0; index < inspection.regions.size(); ++index) {
+    const RegionView& view = inspection.regions[index];
+    if (!view.region.cpu_address) continue;
+    const std::string name = "region " + std::to_string(index);
+    if (!view.region.IsPageAligned()) {
+      reasons.push_back(
+          {Verdict::kAsIs,
+           name + " is not whole pages of 4 KiB: each access to it leaves the guest"});
+    }
+    if (!view.page_sharers.empty()) {
+      reasons.push_back({Verdict::kAsIs, name + " shares a page with " + Join(view.page_sharers)});
+    }
+  }
+}
+
+void JudgeInterrupts(const Inspection& inspection, std::vector<Reason>& reasons) {
+  for (std::size_t index = 0; index < inspection.interrupts.size(); ++index) {
+    const InterruptView& view = inspection.interrupts[index];
+    const std::string name = "interrupt " + std::to_string(index);
+    if (view.line.kind == "PPI" || view.line.kind == "EPPI") {
+      reasons.push_back(
+          {Verdict::kRefused, name + " belongs to each CPU (PPI): VFIO cannot take it"});
+    }
+    if (view.duplicate) {
+      reasons.push_back({Verdict::kRefused,
+                         name + " is a line that the node lists before: Linux refuses it twice"});
+    }
+    if (!view.shared_with.empty()) {
+      reasons.push_back(
+          {Verdict::kRefused,
+           name + " is a line that the host uses for " + Join(view.shared_with) +
+               ": VFIO does not share lines",
+           "take these from the host first, in its device tree or by unbinding them"});
+    }
+  }
+}
+
+void JudgeDma(const Inspection& inspection, std::vector<Reason>& reasons) {
+  const bool kernel_accepted = IsBound(inspection) && !inspection.live->no_iommu;
+  for (const IommuFacts& iommu : inspection.dma.iommus) {
+    if (iommu.accepted || kernel_accepted) continue;
+    reasons.push_back(
+        {Verdict::kRefused, "VFIO does not accept its IOMMU " + iommu.path +
+                                (iommu.driver.empty() ? "" : " (" + iommu.driver + ")") + ": " +
+                                iommu.why});
+  }
+  if (!BehindIommu(inspection) && !inspection.dma.signs.empty()) {
+    reasons.push_back({Verdict::kRefused,
+                       "it does DMA, by the looks of it (" + Join(inspection.dma.signs) +
+                           "), and no IOMMU stands before it",
+                       "if it is known to do none: dma = \"none\""});
+  }
+}
+
+void JudgeSuppliers(const Inspection& inspection, std::vector<Reason>& reasons) {
+  if (!inspection.unknown_rates.empty()) {
+    reasons.push_back(
+        {Verdict::kWithStubs,
+         "only the running host knows the rate of its clocks: " + Join(inspection.unknown_rates),
+         "inspect it on the host, or write their rates in Hz into the TOML"});
+  }
+  std::vector<std::string> replaced;
+  for (const SupplierView& view : inspection.suppliers) {
+    std::string word = std::string(ToString(view.supplier)) + " (" + view.property + ")";
+    if (std::find(replaced.begin(), replaced.end(), word) == replaced.end()) {
+      replaced.push_back(std::move(word));
+    }
+  }
+  if (!replaced.empty()) {
+    reasons.push_back({Verdict::kWithStubs, "stays with the host: " + Join(replaced)});
+  }
+  for (const SupplierView& view : inspection.suppliers) {
+    const bool exclusive =
+        view.supplier == SupplierClass::kReset || view.supplier == SupplierClass::kPowerDomain ||
+        view.supplier == SupplierClass::kRegulator || view.supplier == SupplierClass::kClock;
+    if (!exclusive || view.shared_with.empty()) continue;
+    reasons.push_back(
+        {Verdict::kWithStubs, "the host may change what it shares with others: " + view.property +
+                                  " " + (view.name.empty() ? view.provider : view.name) +
+                                  ", with " + Join(view.shared_with)});
+  }
+}
+
+std::vector<std::string> HostFixes(const Inspection& inspection) {
+  std::vector<std::string> fixes;
+  const LiveFacts live = inspection.live.value_or(LiveFacts{});
+  const std::string driver = inspection.amba ? "vfio-amba" : "vfio-platform";
+  if (inspection.live && !live.vfio_driver) {
+    fixes.push_back("modprobe " + driver + ", or a kernel with " +
+                    (inspection.amba ? "CONFIG_VFIO_AMBA" : "CONFIG_VFIO_PLATFORM"));
+  }
+  if (!inspection.amba && inspection.reset_driver.empty() && live.reset_required.value_or(true)) {
+    fixes.push_back(
+        "on the kernel's command line: vfio-platform.reset_required=0 (Linux has no "
+        "reset function for it)");
+  }
+  if (!BehindIommu(inspection) && !live.no_iommu_mode.value_or(false)) {
+    fixes.push_back(
+        "on the kernel's command line: vfio.enable_unsafe_noiommu_mode=1 (no IOMMU "
+        "stands before it; taints the kernel)");
+  }
+  if (BehindIommu(inspection) && !inspection.dma.isolated_msi &&
+      !live.unsafe_interrupts.value_or(false)) {
+    fixes.push_back(
+        inspection.live
+            ? "echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
+            : "on the kernel's command line: vfio_iommu_type1.allow_unsafe_interrupts=1 "
+              "(it has no msi-parent that isolates MSIs)");
+  }
+  const bool gated = std::any_of(
+      inspection.suppliers.begin(), inspection.suppliers.end(), [](const SupplierView& view) {
+        return view.property == "clocks" && !view.arguments.empty() && view.shared_with.empty();
+      });
+  if (gated && !live.bound_to_vfio) {
+    fixes.push_back(
+        "on the kernel's command line: clk_ignore_unused (no other node uses one of its "
+        "clocks, which the host may switch off)");
+  }
+  for (const std::string& member : live.group_members) {
+    fixes.push_back("in its IOMMU group too, to be bound to VFIO or to no driver: " + member);
+  }
+  if (inspection.live && !live.bound_to_vfio) {
+    fixes.push_back("microvm device bind " + inspection.device);
+  }
+  if (!live.not_ready.empty() && live.bound_to_vfio && !live.not_ready_fix.empty()) {
+    fixes.push_back(live.not_ready_fix);
+  }
+  return fixes;
+}
+
+std::string Toml(const Inspection& inspection) {
+  const DmaMode dma = BehindIommu(inspection) ? DmaMode::kIommu : DmaMode::kNone;
+  std::string toml = "[[platform]]\nhost = \"" + inspection.device + "\"\ndma = \"" +
+                     std::string(ToString(dma)) + "\"\n";
+  std::string rates;
+  for (const std::string& name : inspection.unknown_rates) {
+    rates += (rates.empty() ? "" : ", ") + name + " = Hz";
+  }
+  return rates.empty() ? toml : toml + "# clocks = { " + rates + " }\n";
+}
+
+}  // namespace
+
+const char* ToString(Verdict verdict) {
+  constexpr std::array kWords = {"as is", "with stubs", "needs binding", "refused"};
+  return kWords.at(static_cast<std::size_t>(verdict));
+}
+
+bool HasReachedRegion(const Inspection& inspection) {
+  return std::any_of(inspection.regions.begin(), inspection.regions.end(),
+                     [](const RegionView& view) { return view.region.cpu_address.has_value(); });
+}
+
+void Judge(Inspection& inspection, std::vector<Reason> synthesis) {
+  std::vector<Reason>& reasons = inspection.reasons;
+  reasons = std::move(synthesis);
+  JudgeNode(inspection, reasons);
+  JudgeRegions(inspection, reasons);
+  JudgeInterrupts(inspection, reasons);
+  JudgeDma(inspection, reasons);
+  JudgeSuppliers(inspection, reasons);
+  if (inspection.live && inspection.live->bound_to_vfio && !inspection.live->not_ready.empty()) {
+    reasons.push_back(
+        {Verdict::kRefused, inspection.live->not_ready, inspection.live->not_ready_fix});
+  }
+  std::stable_sort(reasons.begin(), reasons.end(),
+                   [](const Reason& a, const Reason& b) { return a.verdict > b.verdict; });
+  if (reasons.empty() || reasons.front().verdict == Verdict::kAsIs) {
+    reasons.insert(reasons.begin(), {Verdict::kAsIs, "nothing of its node has to be replaced"});
+  }
+  inspection.verdict = reasons.front().verdict;
+  if (inspection.verdict == Verdict::kRefused) return;
+  inspection.host_fixes = HostFixes(inspection);
+  inspection.toml = Toml(inspection);
+}
+
+}  // namespace microvm
