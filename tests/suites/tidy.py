@@ -95,6 +95,8 @@ class Tidy:
             if option in options:
                 at = options.index(option)
                 del options[at:at + 2]
+        # Without the folder's name, so that another checkout knows the result too.
+        options.append("-fno-working-directory")
         return subprocess.run([words[0], *options, "-E", "-C", "-dD", words[-1]], cwd=folder,
                               check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
 
