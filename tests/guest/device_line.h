@@ -31,13 +31,15 @@ class DeviceLine {
   // `timeout_ms=` (1000).
   void RaiseAndWait();
 
-  // Fails unless, after a pause, every raise has been handled once and nothing else has come.
+  // Fails unless, after a pause, every raise has been handled once and nothing else has come, but
+  // `stale=` (0) interrupts whose line was down again.
   void CheckExact() const;
 
   [[nodiscard]] std::uint64_t raised() const { return raised_; }
   [[nodiscard]] std::uint64_t handled() const { return handled_.load(std::memory_order_relaxed); }
 
-  // Acknowledgements without an interrupt, and handler runs with the device's line down.
+  // Acknowledgements without an interrupt, and interrupts that came with the device's line down,
+  // which are not counted as handled.
   [[nodiscard]] std::uint64_t spurious() const;
 
  private:

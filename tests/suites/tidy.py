@@ -5,8 +5,8 @@ A file that was clean stays clean while nothing that clang-tidy reads has change
 by what is quick to know (the file, all headers of the project, the installed packages), then by the preprocessed source.
 
 Most of clang-tidy's time goes into the libraries' headers, so what is not known to be clean is checked together with
-its neighbours, in one source that includes them. Only where that cannot be compiled, as two files use one name, is each
-checked on its own.
+its neighbours, in one source that includes them. Where that cannot be compiled, as two files use one name, those that
+the compiler complains of are checked without the others.
 """
 
 import collections
@@ -95,6 +95,8 @@ class Tidy:
             if option in options:
                 at = options.index(option)
                 del options[at:at + 2]
+        # Without the folder's name, so that another checkout knows the result too.
+        options.append("-fno-working-directory")
         return subprocess.run([words[0], *options, "-E", "-C", "-dD", words[-1]], cwd=folder,
                               check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
 
@@ -116,8 +118,9 @@ class Tidy:
         return run.stdout if run.returncode != 0 else ""
 
     def findings_together(self, sources):
-        """{source: findings} of sources that are compiled alike, in one run; nothing if they cannot
-        be compiled as one."""
+        """{source: findings} of sources that are compiled alike, in as few runs as they allow."""
+        if len(sources) == 1:
+            return {sources[0]: self.findings(sources[0], str(self.top / sources[0]))}
         # clang-tidy takes its configuration from the folders above the file.
         folder = self.top / "build/tidy" / os.path.dirname(sources[0])
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +131,13 @@ class Tidy:
             project = rf"({re.escape(str(self.top))}/.*\.cc|(vmm|devices|arch)/.*\.h)$"
             text = self.findings(sources[0], file.name, [f"--header-filter={project}"])
         if "[clang-diagnostic-error]" in text:
-            return None
+            named = [source for source in sources
+                     if re.search(rf"{re.escape(str(self.top / source))}:.*\[clang-diagnostic-error\]",
+                                  text)]
+            if named in ([], sources):
+                named = sources[:len(sources) // 2]
+            others = [source for source in sources if source not in named]
+            return {**self.findings_together(named), **self.findings_together(others)}
         found = {source: text if f"{self.top / source}:" in text else "" for source in sources}
         if text and not any(found.values()):
             found[sources[0]] = text  # in a header
@@ -156,10 +165,9 @@ class Tidy:
                 results.append((source, "", True))
             else:
                 unknown[source] = (quick, exact)
-        together = self.findings_together(list(unknown)) if len(unknown) > 1 else None
+        together = self.findings_together(list(unknown)) if unknown else {}
         for source, keys in unknown.items():
-            findings = (self.findings(source, str(self.top / source)) if together is None
-                        else together[source])
+            findings = together[source]
             if not findings:
                 for key in keys:
                     key.touch()

@@ -62,6 +62,7 @@ def early(board):
     """A line asserted before the guest's GIC is set up arrives once, and later ones too."""
     run = mode(board, "mode=early count=100")
     equal("guest", run.lines("early")[-1]["interrupts"], run.lines("early")[-1]["raised"])
+    equal("spurious", run.lines("early")[-1]["spurious"], "0")
     equal("host and guest", run.statistics["devices"][0]["interrupts"],
           int(run.lines("early")[-1]["interrupts"]))
 

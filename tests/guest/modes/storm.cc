@@ -27,8 +27,10 @@ void RunStorm(Guest& guest) {
   const std::uint64_t spurious_before = guest.gic().spurious();
   storm.device.Quiesce();
   storm.device.RaiseAndHold();
-  guest.ConnectDevice({&Weather, &storm});
+  // Before the storm: this CPU may never leave the handler again, as the next interrupt can be
+  // there before its first instruction.
   guest.console().Line("ready");
+  guest.ConnectDevice({&Weather, &storm});
   const std::uint64_t deadline = DeadlineAfter(guest.Number("timeout_ms", 10'000) * 1000);
   while (storm.entries < storm.until) {
     if (Counter() > deadline) Fail("storm entries=", storm.entries.load());
