@@ -60,6 +60,7 @@ struct FakeHost {
   unsigned max_vcpus = 512;
   unsigned cpus = 4;
   bool has_vgic_v3 = true;
+  bool has_vgic_v2 = false;
   bool wrong_mpidr = false;
   bool huge_pages = true;
   bool may_lock = true;

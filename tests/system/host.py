@@ -73,7 +73,7 @@ def host_interrupts(board, device=PL031):
     """The host's own count for the device's line, since it booted; it outlives the machines."""
     counts = board.read(
         f"for file in $(grep -lx {INTERRUPT[device]} /sys/kernel/irq/*/hwirq); do\n"
-        "  grep -q GICv3 ${file%/*}/chip_name && cat ${file%/*}/per_cpu_count\ndone; true")
+        "  grep -qE '^GIC' ${file%/*}/chip_name && cat ${file%/*}/per_cpu_count\ndone; true")
     return sum(int(word) for word in re.findall(r"\d+", counts))
 
 

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "arch/arm64/boot_image.h"
-#include "arch/arm64/gic_v3.h"
+#include "arch/arm64/gic.h"
 #include "arch/arm64/guest_tree.h"
 #include "arch/arm64/layout.h"
 #include "vmm/host/error.h"
@@ -95,7 +95,7 @@ Prepared Prepare(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
 
 int Show(const CommandLine& line, const Prepared& prepared) {
   // A run finds out by itself, without the time that a virtual machine to ask takes.
-  GicV3::Check(prepared.kvm, prepared.plan.ipa_bits);
+  CheckGic(prepared.kvm, prepared.plan);
   if (line.command == Command::kPrintPlan) {
     std::fputs(FormatPlan(prepared.plan).c_str(), stdout);
   } else if (line.command == Command::kDumpDtb) {

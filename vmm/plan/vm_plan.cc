@@ -117,6 +117,15 @@ AddressRange PlanRam(const VmConfig& config, const HostLimits& limits,
   return {layout.ram_start, config.memory.size_bytes};
 }
 
+PlannedGic PlanGic(const VmConfig& config, const HostLimits& limits, const PlatformLayout& layout) {
+  if (limits.gic == GicVersion::kV2) {
+    return {limits.gic, layout.gic_v2_distributor, layout.gic_v2_cpu_interface};
+  }
+  return {limits.gic, layout.gic_distributor,
+          AddressRange(layout.gic_redistributors.start(),
+                       config.cpu.count * layout.redistributor_bytes)};
+}
+
 // Kernel, then the tree, then the initrd, each from a new block: all of it within the kernel's
 // first gigabyte whatever the size of RAM (Documentation/arch/arm64/booting.rst).
 PlannedBoot PlanBoot(const BootFacts& facts, const AddressRange& ram,
@@ -197,8 +206,8 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
   }
   if (next_spi > layout.spi_maximum) {
     conflicts.Try([&] {
-      throw Error("the devices have " + std::to_string(next_spi) + " interrupts, a GICv3 has " +
-                  std::to_string(layout.spi_maximum) + " SPIs");
+      throw Error("the devices have " + std::to_string(next_spi) +
+                  " interrupts, a guest's GIC has " + std::to_string(layout.spi_maximum) + " SPIs");
     });
   }
   conflicts.ThrowIfAny();
@@ -211,9 +220,7 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
           .ipa_bits = ipa_bits,
           .ram = ram,
           .mpidrs = std::move(mpidrs),
-          .gic_distributor = layout.gic_distributor,
-          .gic_redistributors = AddressRange(layout.gic_redistributors.start(),
-                                             config.cpu.count * layout.redistributor_bytes),
+          .gic = PlanGic(config, limits, layout),
           .spi_count = (next_spi + 31) / 32 * 32,
           .console = layout.console,
           .console_spi = Spi{0},
