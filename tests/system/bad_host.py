@@ -31,11 +31,15 @@ def no_kvm_node(board):
 
 @test("system-virt", VIRT)
 def no_vfio(board):
-    """Refused: a host without /dev/vfio/vfio."""
+    """Refused: a host with neither /dev/iommu nor /dev/vfio/vfio; the first alone may be missing."""
     with bound(board):
+        board.read("mv /dev/iommu /dev/iommu.away")
+        board.write("/tmp/vm.toml", GOOD)
+        good = board.run("microvm --config /tmp/vm.toml </dev/null 2>&1")
         board.read("mv /dev/vfio/vfio /dev/vfio.away")
         result = run(board, GOOD)
-        board.read("mv /dev/vfio.away /dev/vfio/vfio")
+        board.read("mv /dev/vfio.away /dev/vfio/vfio; mv /dev/iommu.away /dev/iommu")
+    true("it runs through the group", good.status == 0, good)
     refused(result, SET_UP, PL031, "/dev/vfio/vfio", "CONFIG_VFIO")
     good_run(board)
 

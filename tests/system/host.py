@@ -22,8 +22,8 @@ def configuration(cmdline="", *, cpus=1, memory="32M", kernel="/t/guest.bin", in
              f'cmdline = "{cmdline}"']
     if initrd:
         lines.append(f'initrd = "{initrd}"')
-    for name, dma in platform:
-        lines += ["[[platform]]", f'host = "{name}"', f'dma = "{dma}"']
+    for name, dma, *more in platform:
+        lines += ["[[platform]]", f'host = "{name}"', f'dma = "{dma}"', *more]
     return "\n".join(line for line in lines if line) + "\n"
 
 
@@ -34,9 +34,10 @@ def host_state(board):
         "echo vfio interrupts: $(grep -c vfio /proc/interrupts)\n"
         "echo huge pages: $(awk '/HugePages_(Total|Free)/ { print $2 }' /proc/meminfo)\n"
         "for device in 9010000.pl031 9030000.pl061 ff060000.canfd ff070000.canfd; do\n"
-        "  path=/sys/bus/platform/devices/$device; [ -e $path ] || continue\n"
+        "  for bus in platform amba; do\n"
+        "  path=/sys/bus/$bus/devices/$device; [ -e $path ] || continue\n"
         '  echo $device: $(readlink $path/driver | sed "s,.*/,,") $(cat $path/driver_override)\n'
-        "done\n"
+        "done; done\n"
         "echo interfaces: $(ls /sys/class/net)\n"
         "echo faults: $(dmesg | grep -cE 'BUG|WARNING|Oops|Call trace|Unhandled')\n"
         "stty -a | sed 's/^speed.*line/line/'")

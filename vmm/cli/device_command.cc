@@ -103,8 +103,8 @@ std::vector<std::string> DeviceNames(const CommandLine& line) {
 
 // The kernel would let the unbinding wait for the device's user to go.
 void RefuseIfInUse(const HostSysfs& sysfs, const HostDevice& device) {
-  if (!device.bound_to_vfio() || !device.iommu_group) return;
-  const std::vector<std::string> users = sysfs.ProcessesWithOpen(sysfs.GroupPath(device));
+  if (!device.bound_to_vfio()) return;
+  const std::vector<std::string> users = sysfs.Users(device);
   if (users.empty()) return;
   throw Error("'" + device.name + "' is in use by process " + users.front(),
               "stop that process first");

@@ -81,12 +81,13 @@ void CheckPinnedMemory(const VmConfig& config, const HostSysfs& sysfs) {
 Prepared Prepare(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs,
                  PhaseClock& clock) {
   const VmConfig config = ReadVmConfig(line.config);
+  CheckPassedDescriptors(kernel, config);
   clock.End("config");
   CheckPinnedMemory(config, sysfs);
   Kvm kvm(kernel);
   BootImages images(kernel, config.boot);
   clock.End("files");
-  OpenedDevices opened = OpenDevices(kernel, sysfs, config.platform);
+  OpenedDevices opened = OpenDevices(kernel, sysfs, config);
   clock.End("devices");
   VmPlan plan = MakePlan(config, opened.facts, images.facts(), kvm.limits(), Arm64Layout());
   clock.End("plan");

@@ -51,7 +51,9 @@ void AppendNode(std::string& text, const PlannedNode& node, const std::string& i
 
 void AppendDevice(std::string& text, const PlannedDevice& device) {
   text += "\n[[platform]]\nhost = " + Quoted(device.host) +
-          "\ndma = " + Quoted(ToString(device.dma)) + "\n";
+          "\ndma = " + Quoted(ToString(device.dma)) +
+          "\nbackend = " + Quoted(ToString(device.backend)) + "\n";
+  if (device.no_iommu) text += "# no IOMMU: VFIO taints the host's kernel\n";
   for (const PlannedRegion& region : device.regions) {
     text += "# region " + ToString(region.guest) + (region.mapped ? " mapped" : " trapped") + "\n";
   }

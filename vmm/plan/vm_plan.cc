@@ -8,6 +8,7 @@
 
 #include "vmm/memory/address_allocator.h"
 #include "vmm/plan/device_node.h"
+#include "vmm/plan/ram_placement.h"
 #include "vmm/plan/reset_check.h"
 
 namespace microvm {
@@ -67,6 +68,8 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const PlatformLayout& layout,
   PlannedDevice device{};
   device.host = facts.config.host;
   device.dma = facts.config.dma;
+  device.backend = facts.backend;
+  device.no_iommu = facts.no_iommu;
   device.interrupt_path = facts.config.interrupts;
   device.reset = facts.config.reset;
   for (std::size_t index = 0; index < facts.regions.size(); ++index) {
@@ -104,17 +107,6 @@ void MakeNamesUnique(std::vector<PlannedDevice>& devices) {
       device.node.name = name + "-" + std::to_string(number);
     }
   }
-}
-
-AddressRange PlanRam(const VmConfig& config, const HostLimits& limits,
-                     const PlatformLayout& layout) {
-  const std::uint64_t room = (std::uint64_t{1} << limits.ipa_bits) - layout.ram_start.value;
-  if (config.memory.size_bytes > room) {
-    throw Error("memory.size: this host gives a guest " + std::to_string(limits.ipa_bits) +
-                    " address bits, which leave " + std::to_string(room >> 20) + " MiB for RAM",
-                "make memory.size smaller");
-  }
-  return {layout.ram_start, config.memory.size_bytes};
 }
 
 PlannedGic PlanGic(const VmConfig& config, const HostLimits& limits, const PlatformLayout& layout) {
@@ -190,7 +182,7 @@ std::uint64_t PredictMpidr(unsigned id) {
 
 VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
                 const BootFacts& boot, const HostLimits& limits, const PlatformLayout& layout) {
-  const AddressRange ram = PlanRam(config, limits, layout);
+  const AddressRange ram = PlaceRam(config, devices, limits, layout);
   Conflicts conflicts;
   conflicts.Try([&] { CheckCpus(config, limits); });
   std::optional<PlannedBoot> planned_boot;

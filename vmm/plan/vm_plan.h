@@ -65,6 +65,8 @@ struct PlannedClock {
 struct PlannedDevice {
   std::string host;
   DmaMode dma;
+  VfioBackend backend;
+  bool no_iommu;
   InterruptPath interrupt_path;
   std::vector<PlannedRegion> regions;
   std::vector<PlannedInterrupt> interrupts;
