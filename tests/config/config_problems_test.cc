@@ -57,6 +57,11 @@ TEST_CASE("every problem is reported at once, in the order of the file") {
         "vm.toml:9:7: platform.dma: must be one of \"none\", \"iommu\"");
 }
 
+TEST_CASE("signs of DMA are ignored only for a device that does none") {
+  CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\nignore_dma_signs = true\n") ==
+        "vm.toml:7:20: platform.ignore_dma_signs: is for dma = \"none\"");
+}
+
 TEST_CASE("descriptors are numbers, each of one thing, and for iommufd") {
   CHECK(ProblemsBehind("[vfio]\niommu_fd = 2\ngroup_fd = 5\n"
                        "[[platform]]\nhost = \"a\"\nbackend = \"container\"\ndevice_fd = 4\n"

@@ -86,13 +86,15 @@ TEST_CASE("the console can be switched off, and its input alone") {
 TEST_CASE("every key of [[platform]] is read, in the order of the tables") {
   const VmConfig config = Parse(std::string(kSmallest) +
                                 "[[platform]]\nhost = \"ff070000.canfd\"\ndma = \"none\"\n"
-                                "clocks = { can_clk = 25000000, 1 = 4 "
+                                "ignore_dma_signs = true\nclocks = { can_clk = 25000000, 1 = 4 "
                                 "}\ndrop = [\"dmas\", \"resets\"]\n"
                                 "[[platform]]\nhost = \"ff120000.timer\"\n");
   REQUIRE(config.platform.size() == 2);
   const PlatformConfig& can = config.platform[0];
   CHECK(can.host == "ff070000.canfd");
   CHECK(can.dma == DmaMode::kNone);
+  CHECK(can.ignore_dma_signs);
+  CHECK_FALSE(config.platform[1].ignore_dma_signs);
   CHECK(can.clocks_hz == std::map<std::string, std::uint64_t>{{"1", 4}, {"can_clk", 25000000}});
   CHECK(can.drop == std::vector<std::string>{"dmas", "resets"});
   CHECK(config.platform[1].host == "ff120000.timer");

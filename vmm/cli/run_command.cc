@@ -111,12 +111,26 @@ int Show(const CommandLine& line, const Prepared& prepared) {
   return 0;
 }
 
+// VFIO's no-IOMMU mode is not silent about itself in the kernel's log, and must not be here.
+void TellOfMissingIommu(const VmPlan& plan) {
+  std::string names;
+  for (const PlannedDevice& device : plan.devices) {
+    if (device.no_iommu) names += (names.empty() ? "'" : ", '") + device.host + "'";
+  }
+  if (names.empty()) return;
+  std::fprintf(stderr,
+               "microvm: no IOMMU before %s: VFIO's no-IOMMU mode has tainted the host's kernel, "
+               "and nothing would keep a bus master from the host's memory\n",
+               names.c_str());
+}
+
 // `statistics` is filled as far as it goes, also when this throws.
 StopReason RunGuest(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs,
                     StopSignals& stop_signals, Statistics& statistics) {
   PhaseClock clock;
   Prepared prepared = Prepare(line, kernel, sysfs, clock);
   statistics.name = prepared.plan.config.name;
+  TellOfMissingIommu(prepared.plan);
   Machine machine(kernel, sysfs, prepared.kvm, prepared.plan, prepared.images,
                   std::move(prepared.opened), stop_signals);
   clock.End("machine");

@@ -151,6 +151,10 @@ PlatformConfig ReadPlatform(TomlReader& reader, std::set<int>& fds) {
     }
   }
   platform.dma = WordOr(reader, "dma", kDmaModes, DmaMode::kIommu);
+  platform.ignore_dma_signs = reader.Bool("ignore_dma_signs").value_or(false);
+  if (platform.ignore_dma_signs && platform.dma != DmaMode::kNone) {
+    reader.Report("ignore_dma_signs", "is for dma = \"none\"");
+  }
   platform.interrupts = WordOr(reader, "interrupts", kInterruptPaths, InterruptPath::kIrqfd);
   platform.backend = WordOr(reader, "backend", kBackends, VfioBackend::kAuto);
   platform.device_fd = ReadFd(reader, "device_fd", fds);

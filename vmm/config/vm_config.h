@@ -68,6 +68,7 @@ enum class InterruptPath {
 struct PlatformConfig {
   std::string host;  // name under /sys/bus/platform/devices
   DmaMode dma = DmaMode::kIommu;
+  bool ignore_dma_signs = false;  // with kNone: the user knows that it does no DMA
   InterruptPath interrupts = InterruptPath::kIrqfd;
   VfioBackend backend = VfioBackend::kAuto;
   std::optional<int> device_fd = {};  // the open character device, from whoever started the program

@@ -8,6 +8,7 @@
 
 #include "vmm/memory/address_allocator.h"
 #include "vmm/plan/device_node.h"
+#include "vmm/plan/dma_signs.h"
 #include "vmm/plan/ram_placement.h"
 #include "vmm/plan/reset_check.h"
 
@@ -62,6 +63,22 @@ std::uint64_t RegionAlignment(std::uint64_t size_bytes, const PlatformLayout& la
                     std::max(kBlockBytes, layout.region_alignment));
 }
 
+// Behind an IOMMU that maps nothing a device may try; without one it reaches all of the host.
+void CheckDoesNoDma(const DeviceFacts& facts) {
+  const auto node = facts.tree->Find(facts.node_path);
+  if (!facts.no_iommu || facts.config.ignore_dma_signs || !node) return;
+  std::string signs;
+  for (const std::string& sign : SignsOfDma(*node)) signs += (signs.empty() ? "" : ", ") + sign;
+  if (signs.empty()) return;
+  throw Error("'" + facts.config.host +
+                  "' has no IOMMU before it, and its node says that it reads and writes memory by "
+                  "itself: " +
+                  signs,
+              "a guest could have '" + facts.config.host +
+                  "' overwrite all of the host's memory; if you know that it does no DMA, write "
+                  "ignore_dma_signs = true");
+}
+
 PlannedDevice PlanDevice(const DeviceFacts& facts, const PlatformLayout& layout,
                          AddressAllocator& addresses, std::uint32_t& next_spi,
                          std::uint32_t& next_phandle) {
@@ -70,6 +87,7 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const PlatformLayout& layout,
   device.dma = facts.config.dma;
   device.backend = facts.backend;
   device.no_iommu = facts.no_iommu;
+  CheckDoesNoDma(facts);
   device.interrupt_path = facts.config.interrupts;
   device.reset = facts.config.reset;
   for (std::size_t index = 0; index < facts.regions.size(); ++index) {
