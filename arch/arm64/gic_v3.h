@@ -1,27 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <vector>
-
 #include "vmm/kvm/kvm.h"
 #include "vmm/plan/vm_plan.h"
 
 namespace microvm {
 
-// KVM's in-kernel GICv3 (Documentation/virt/kvm/devices/arm-vgic-v3.rst), initialised by the
-// constructor: all vCPUs exist before it, and irqfds come after it. Throws a chain with the remedy.
-class GicV3 {
- public:
-  GicV3(const Vm& vm, const VmPlan& plan);
-
-  // Throws what the constructor would if this host's KVM has no vGICv3: makes a virtual machine to
-  // ask it, and nothing else.
-  static void Check(const Kvm& kvm, unsigned ipa_bits);
-
- private:
-  void ConfigureTriggers(const std::vector<PlannedDevice>& devices);
-
-  KvmDevice device_;
-};
+// What is a GICv3's own of KVM's interrupt controller
+// (Documentation/virt/kvm/devices/arm-vgic-v3.rst). All throw a chain with the remedy.
+KvmDevice CreateGicV3(const Vm& vm);
+// Throws what CreateGicV3 would, and makes nothing.
+void CheckGicV3(const Vm& vm);
+void PlaceGicV3(KvmDevice& gic, const VmPlan& plan);
 
 }  // namespace microvm

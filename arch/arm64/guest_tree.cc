@@ -8,7 +8,7 @@
 namespace microvm {
 namespace {
 
-// bindings/interrupt-controller/arm,gic-v3.yaml: type and flags of a specifier.
+// bindings/interrupt-controller/arm,gic-v3.yaml (and arm,gic.yaml): type and flags of a specifier.
 constexpr std::uint32_t kSpi = 0;
 constexpr std::uint32_t kPpi = 1;
 constexpr std::uint32_t kLevelHigh = 4;
@@ -65,30 +65,37 @@ void WritePsci(FdtWriter& fdt) {  // bindings/arm/psci.yaml
   });
 }
 
-void WriteTimer(FdtWriter& fdt) {  // bindings/timer/arm,arch_timer.yaml
+// Bits 15:8 of a PPI's flags say which CPUs it is wired to, with a GICv2 only
+// (bindings/interrupt-controller/arm,gic.yaml).
+std::uint32_t PpiFlags(const VmPlan& plan) {
+  if (plan.gic.version == GicVersion::kV3) return kLevelHigh;
+  return ((1U << plan.mpidrs.size()) - 1) << 8 | kLevelHigh;
+}
+
+void WriteTimer(FdtWriter& fdt, const VmPlan& plan) {  // bindings/timer/arm,arch_timer.yaml
   fdt.Node("timer", [&] {
     fdt.String("compatible", "arm,armv8-timer");
     // Secure, non-secure, virtual and hypervisor timer.
-    fdt.Cells("interrupts", {kPpi, 13, kLevelHigh, kPpi, 14, kLevelHigh, kPpi, 11, kLevelHigh, kPpi,
-                             10, kLevelHigh});
+    const std::uint32_t flags = PpiFlags(plan);
+    fdt.Cells("interrupts", {kPpi, 13, flags, kPpi, 14, flags, kPpi, 11, flags, kPpi, 10, flags});
     fdt.Flag("always-on");
   });
 }
 
-void WritePmu(FdtWriter& fdt) {  // bindings/arm/pmu.yaml
+void WritePmu(FdtWriter& fdt, const VmPlan& plan) {  // bindings/arm/pmu.yaml
   fdt.Node("pmu", [&] {
     fdt.String("compatible", "arm,armv8-pmuv3");
-    fdt.Cells("interrupts", {kPpi, kPmuPpi, kLevelHigh});
+    fdt.Cells("interrupts", {kPpi, kPmuPpi, PpiFlags(plan)});
   });
 }
 
-void WriteGic(FdtWriter& fdt,
-              const VmPlan& plan) {  // bindings/interrupt-controller/arm,gic-v3.yaml
-  fdt.Node(UnitName("interrupt-controller", plan.gic_distributor.start().value), [&] {
-    fdt.String("compatible", "arm,gic-v3");
-    fdt.Cells64("reg",
-                {plan.gic_distributor.start().value, plan.gic_distributor.size_bytes(),
-                 plan.gic_redistributors.start().value, plan.gic_redistributors.size_bytes()});
+// bindings/interrupt-controller/arm,gic-v3.yaml and arm,gic.yaml
+void WriteGic(FdtWriter& fdt, const VmPlan& plan) {
+  const PlannedGic& gic = plan.gic;
+  fdt.Node(UnitName("interrupt-controller", gic.distributor.start().value), [&] {
+    fdt.String("compatible", gic.version == GicVersion::kV3 ? "arm,gic-v3" : "arm,gic-400");
+    fdt.Cells64("reg", {gic.distributor.start().value, gic.distributor.size_bytes(),
+                        gic.cpu_interfaces.start().value, gic.cpu_interfaces.size_bytes()});
     fdt.Flag("interrupt-controller");
     fdt.Cells("#interrupt-cells", {3});
     fdt.Cells("#address-cells", {0});
@@ -155,7 +162,7 @@ void WriteDevice(FdtWriter& fdt, const PlannedDevice& device) {
 // What overlays call the nodes.
 void WriteSymbols(FdtWriter& fdt, const VmPlan& plan) {
   fdt.Node("__symbols__", [&] {
-    fdt.String("gic", "/" + UnitName("interrupt-controller", plan.gic_distributor.start().value));
+    fdt.String("gic", "/" + UnitName("interrupt-controller", plan.gic.distributor.start().value));
     if (plan.config.console.enabled) {
       fdt.String("uart0", "/" + UnitName("serial", plan.console.start().value));
     }
@@ -179,8 +186,8 @@ std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed) {
     WriteMemory(fdt, plan.ram);
     WriteCpus(fdt, plan);
     WritePsci(fdt);
-    WriteTimer(fdt);
-    if (plan.config.cpu.pmu) WritePmu(fdt);
+    WriteTimer(fdt, plan);
+    if (plan.config.cpu.pmu) WritePmu(fdt, plan);
     WriteGic(fdt, plan);
     if (plan.config.console.enabled) WriteConsole(fdt, plan);
     for (const PlannedDevice& device : plan.devices) WriteDevice(fdt, device);

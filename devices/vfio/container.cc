@@ -5,6 +5,9 @@
 #include <linux/vfio.h>
 
 #include <cerrno>
+#include <cstring>
+#include <optional>
+#include <span>
 
 #include "vmm/host/error.h"
 
@@ -50,6 +53,41 @@ std::string JoinLines(const std::vector<std::string>& lines) {
               "see: dmesg | tail"));
   }
   ThrowSetIommuFailed(error, type);
+}
+
+// The structure at `offset`, if the answer has room for it.
+template <typename Struct>
+std::optional<Struct> ReadAt(std::span<const std::byte> answer, std::size_t offset) {
+  if (offset > answer.size() || answer.size() - offset < sizeof(Struct)) return std::nullopt;
+  Struct value;
+  std::memcpy(&value, answer.data() + offset, sizeof(value));
+  return value;
+}
+
+// What the capability VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE says; nothing without it.
+std::vector<AddressRange> FindIovaRanges(std::span<const std::byte> answer, std::size_t offset) {
+  constexpr std::size_t kLargestChain = 64;
+  for (std::size_t step = 0; offset != 0 && step < kLargestChain; ++step) {
+    const auto header = ReadAt<vfio_info_cap_header>(answer, offset);
+    if (!header) break;
+    if (header->id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
+      std::vector<AddressRange> ranges;
+      std::size_t at = offset + sizeof(vfio_iommu_type1_info_cap_iova_range);
+      while (const auto range = ReadAt<vfio_iova_range>(answer, at)) {
+        const auto count =
+            ReadAt<std::uint32_t>(answer, offset + sizeof(vfio_info_cap_header)).value_or(0);
+        if (ranges.size() == count) break;
+        // A range that is all 64 bits has a size that no integer holds.
+        const std::uint64_t size = range->end - range->start;
+        ranges.emplace_back(GuestAddress{range->start},
+                            size == ~std::uint64_t{0} ? size : size + 1);
+        at += sizeof(vfio_iova_range);
+      }
+      return ranges;
+    }
+    offset = header->next;
+  }
+  return {};
 }
 
 }  // namespace
@@ -147,6 +185,21 @@ void VfioContainer::MapDma(const AddressRange& guest, void* memory) {
                       "root\nEINVAL: the range meets a window that the IOMMU reserves; see "
                       "/sys/kernel/iommu_groups/*/reserved_regions");
   WithContext(context, [&] { CheckedIoctl(fd_, IOCTL_CODE(VFIO_IOMMU_MAP_DMA), &map); });
+}
+
+std::vector<AddressRange> VfioContainer::MappableRanges() const {
+  // The kernel says in argsz how much it has to tell.
+  std::vector<std::byte> answer(sizeof(vfio_iommu_type1_info));
+  for (;;) {
+    vfio_iommu_type1_info info{};
+    info.argsz = static_cast<std::uint32_t>(answer.size());
+    std::memcpy(answer.data(), &info, sizeof(info));
+    CheckedIoctl(fd_, IOCTL_CODE(VFIO_IOMMU_GET_INFO), answer.data());
+    std::memcpy(&info, answer.data(), sizeof(info));
+    if ((info.flags & VFIO_IOMMU_INFO_CAPS) == 0) return {};
+    if (info.argsz <= answer.size()) return FindIovaRanges(answer, info.cap_offset);
+    answer.resize(info.argsz);
+  }
 }
 
 }  // namespace microvm

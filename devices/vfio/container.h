@@ -3,12 +3,9 @@
 
 #include <cstdint>
 #include <map>
-#include <span>
-#include <string>
+#include <vector>
 
-#include "vmm/host/fd.h"
-#include "vmm/host/host_device.h"
-#include "vmm/memory/address_range.h"
+#include "devices/vfio/io_address_space.h"
 
 namespace microvm {
 
@@ -18,18 +15,16 @@ enum class IommuType {
   kNoIommu,  // VFIO_NOIOMMU_IOMMU: nothing stands there; for devices that do no DMA
 };
 
-// A VFIO container with the groups attached to it (Documentation/driver-api/vfio.rst). It outlives
-// the devices got from it: its mappings go only after they are closed.
-class VfioContainer {
+// A VFIO container with the groups attached to it (Documentation/driver-api/vfio.rst).
+class VfioContainer final : public IoAddressSpace {
  public:
   VfioContainer(HostKernel& kernel, const HostSysfs& sysfs, IommuType type);
 
-  // A descriptor of the device; opens and attaches its group the first time. Throws a chain with
-  // the remedy.
-  Fd OpenDevice(const HostDevice& device);
-
-  // Lets the devices read and write `memory` at the I/O virtual address equal to `guest`'s start.
-  void MapDma(const AddressRange& guest, void* memory);
+  // Opens and attaches the device's group the first time.
+  Fd OpenDevice(const HostDevice& device) override;
+  void MapDma(const AddressRange& guest, void* memory) override;
+  // Linux tells from 5.4 on.
+  [[nodiscard]] std::vector<AddressRange> MappableRanges() const override;
 
  private:
   Fd OpenGroup(const HostDevice& device);

@@ -95,6 +95,15 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("golden tree: a GICv2, whose private interrupts say which CPUs they are wired to") {
+  PlanInput input;
+  input.limits.gic = GicVersion::kV2;
+  input.config.cpu.count = 3;
+  input.config.cpu.pmu = true;
+  input.devices = {fakes::CanFacts()};
+  CheckGolden(input, "guest-gic-v2.dts");
+}
+
 TEST_CASE("a boot's seed is split between the kernel's address and its random numbers") {
   std::array<std::byte, 40> seed{};
   for (std::size_t at = 0; at < seed.size(); ++at) seed[at] = static_cast<std::byte>(at);

@@ -57,6 +57,22 @@ TEST_CASE("every problem is reported at once, in the order of the file") {
         "vm.toml:9:7: platform.dma: must be one of \"none\", \"iommu\"");
 }
 
+TEST_CASE("signs of DMA are ignored only for a device that does none") {
+  CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\nignore_dma_signs = true\n") ==
+        "vm.toml:7:20: platform.ignore_dma_signs: is for dma = \"none\"");
+}
+
+TEST_CASE("descriptors are numbers, each of one thing, and for iommufd") {
+  CHECK(ProblemsBehind("[vfio]\niommu_fd = 2\ngroup_fd = 5\n"
+                       "[[platform]]\nhost = \"a\"\nbackend = \"container\"\ndevice_fd = 4\n"
+                       "[[platform]]\nhost = \"b\"\nbackend = \"group\"\ndevice_fd = 4\n") ==
+        "vm.toml:6:12: vfio.iommu_fd: must be an integer from 3 to 1023\n"
+        "vm.toml:7:1: vfio.group_fd: unknown key\n"
+        "vm.toml:10:11: platform.backend: must be one of \"auto\", \"iommufd\", \"group\"\n"
+        "vm.toml:15:13: platform.device_fd: the same descriptor twice\n"
+        "vm.toml:15:13: platform.device_fd: is for backend = \"iommufd\"");
+}
+
 TEST_CASE("a file that is not TOML is one problem at the place of the mistake") {
   CHECK(Contains(ProblemsIn("[memory]\nsize = \n"), "vm.toml:2:"));
   CHECK(Contains(ProblemsIn("[memory\n"), "vm.toml:1:8: "));

@@ -86,15 +86,17 @@ TEST_CASE("the console can be switched off, and its input alone") {
 }
 
 TEST_CASE("every key of [[platform]] is read, in the order of the tables") {
-  const VmConfig config =
-      Parse(std::string(kSmallest) +
-            "[[platform]]\nhost = \"ff070000.canfd\"\ndma = \"none\"\n"
-            "clocks = { can_clk = 25000000, 1 = 4 }\ndrop = [\"dmas\", \"resets\"]\n"
-            "[[platform]]\nhost = \"ff120000.timer\"\n");
+  const VmConfig config = Parse(std::string(kSmallest) +
+                                "[[platform]]\nhost = \"ff070000.canfd\"\ndma = \"none\"\n"
+                                "ignore_dma_signs = true\nclocks = { can_clk = 25000000, 1 = 4 "
+                                "}\ndrop = [\"dmas\", \"resets\"]\n"
+                                "[[platform]]\nhost = \"ff120000.timer\"\n");
   REQUIRE(config.platform.size() == 2);
   const PlatformConfig& can = config.platform[0];
   CHECK(can.host == "ff070000.canfd");
   CHECK(can.dma == DmaMode::kNone);
+  CHECK(can.ignore_dma_signs);
+  CHECK_FALSE(config.platform[1].ignore_dma_signs);
   CHECK(can.clocks_hz == std::map<std::string, std::uint64_t>{{"1", 4}, {"can_clk", 25000000}});
   CHECK(can.drop == std::vector<std::string>{"dmas", "resets"});
   CHECK(config.platform[1].host == "ff120000.timer");
@@ -154,6 +156,25 @@ TEST_CASE(
   CHECK(path("interrupts = \"userspace\"\n") == InterruptPath::kUserspace);
 }
 
+TEST_CASE("the interface of VFIO is chosen, and open descriptors are passed") {
+  const VmConfig plain = Parse(std::string(kSmallest) + "[[platform]]\nhost = \"a\"\n");
+  CHECK(plain.platform[0].backend == VfioBackend::kAuto);
+  CHECK_FALSE(plain.platform[0].device_fd.has_value());
+  CHECK_FALSE(plain.iommu_fd.has_value());
+  const VmConfig config =
+      Parse(std::string(kSmallest) +
+            "[vfio]\niommu_fd = 3\n"
+            "[[platform]]\nhost = \"a\"\nbackend = \"iommufd\"\ndevice_fd = 1023\n"
+            "[[platform]]\nhost = \"b\"\nbackend = \"group\"\n"
+            "[[platform]]\nhost = \"c\"\nbackend = \"auto\"\ndevice_fd = 4\n");
+  CHECK(config.iommu_fd == 3);
+  CHECK(config.platform[0].backend == VfioBackend::kIommufd);
+  CHECK(config.platform[0].device_fd == 1023);
+  CHECK(config.platform[1].backend == VfioBackend::kGroup);
+  CHECK(config.platform[2].backend == VfioBackend::kAuto);
+  CHECK(config.platform[2].device_fd == 4);
+}
+
 TEST_CASE("top-level keys give the name and the restart policy") {
   CHECK(Parse("name = \"a.B-9_\"\nrestart = \"on-failure\"\n" + std::string(kSmallest)).name ==
         "a.B-9_");
@@ -183,6 +204,9 @@ TEST_CASE("the words of the configuration print as they are written") {
   CHECK(ToString(RestartPolicy::kOnFailure) == "on-failure");
   CHECK(ToString(DmaMode::kNone) == "none");
   CHECK(ToString(DmaMode::kIommu) == "iommu");
+  CHECK(ToString(VfioBackend::kAuto) == "auto");
+  CHECK(ToString(VfioBackend::kIommufd) == "iommufd");
+  CHECK(ToString(VfioBackend::kGroup) == "group");
 }
 
 }  // namespace

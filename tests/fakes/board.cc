@@ -61,16 +61,18 @@ Board::Board() {
   config.console.enabled = false;
 }
 
-void Board::AddCan(DmaMode dma) {
+void Board::AddCan(DmaMode dma, std::optional<unsigned> cdev) {
   host.AddDevice({.name = kCanName,
                   .driver = "vfio-platform",
                   .group = 7,
                   .node = "/axi/canfd@ff070000",
-                  .compatible = "xlnx,canfd-2.0"});
+                  .compatible = "xlnx,canfd-2.0",
+                  .cdev = cdev});
   kernel.host.devices.push_back({.name = kCanName,
                                  .group = 7,
                                  .no_iommu = false,
                                  .can_reset = true,
+                                 .cdev = cdev,
                                  .regions = {{.size_bytes = 0x6000}},
                                  .irqs = {{.level = true}}});
   config.platform.push_back(
@@ -102,7 +104,7 @@ Board::Outcome Board::Run() {
     StopSignals stop_signals;
     const Kvm kvm(kernel);
     const BootImages images(kernel, config.boot);
-    OpenedDevices opened = OpenDevices(kernel, sysfs, config.platform);
+    OpenedDevices opened = OpenDevices(kernel, sysfs, config);
     const VmPlan plan = MakePlan(config, opened.facts, images.facts(), kvm.limits(), Arm64Layout());
     Machine machine(kernel, sysfs, kvm, plan, images, std::move(opened), stop_signals);
     outcome.reason = machine.Run();
@@ -116,7 +118,7 @@ std::string Board::OpenAndPlanComplaint() {
   return ChainOf([&] {
     const Kvm kvm(kernel);
     const BootImages images(kernel, config.boot);
-    const OpenedDevices opened = OpenDevices(kernel, sysfs, config.platform);
+    const OpenedDevices opened = OpenDevices(kernel, sysfs, config);
     return MakePlan(config, opened.facts, images.facts(), kvm.limits(), Arm64Layout());
   });
 }

@@ -22,8 +22,8 @@ class Board {
  public:
   Board();
 
-  // A level interrupt and a mapped region, behind an IOMMU.
-  void AddCan(DmaMode dma = DmaMode::kIommu);
+  // A level interrupt and a mapped region, behind an IOMMU; with `cdev`, through iommufd too.
+  void AddCan(DmaMode dma = DmaMode::kIommu, std::optional<unsigned> cdev = {});
   // An edge and a level interrupt, a trapped region and a mapped one, without an IOMMU.
   void AddTimer();
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,14 +46,17 @@ struct FakeDeviceSpec {
   unsigned group = 0;
   bool no_iommu = false;
   bool can_reset = true;
+  std::optional<unsigned> cdev = {};  // N of /dev/vfio/devices/vfioN
   std::vector<FakeRegion> regions = {};
   std::vector<FakeIrq> irqs = {};
 };
 
 // The host a FakeKernel stands for.
 struct FakeHost {
-  int kvm_error = 0;   // of open /dev/kvm
-  int vfio_error = 0;  // of open /dev/vfio/vfio
+  int kvm_error = 0;      // of open /dev/kvm
+  int vfio_error = 0;     // of open /dev/vfio/vfio
+  int iommufd_error = 0;  // of open /dev/iommu
+  int cdev_error = 0;     // of open /dev/vfio/devices/vfioN
   int kvm_version = KVM_API_VERSION;
   int vfio_version = 0;
   std::map<int, int> capabilities;  // overrides of KVM_CHECK_EXTENSION
@@ -60,14 +64,17 @@ struct FakeHost {
   unsigned max_vcpus = 512;
   unsigned cpus = 4;
   bool has_vgic_v3 = true;
+  bool has_vgic_v2 = false;
   bool wrong_mpidr = false;
   bool huge_pages = true;
   bool may_lock = true;
   bool may_schedule = true;
   bool isolates_msi = true;
+  bool coherent_iommu = true;
   bool raw_io = true;                                                  // CAP_SYS_RAWIO
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> reserved_iova;  // start, end
-  std::map<unsigned, int> group_errors;                                // of open /dev/vfio/GROUP
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> reserved_iova;  // start, end; ascending
+  std::uint64_t last_iova = 0xffff'ffff'ffff;
+  std::map<unsigned, int> group_errors;  // of open /dev/vfio/GROUP
   std::map<unsigned, bool> not_viable;
   std::vector<FakeDeviceSpec> devices;
 };

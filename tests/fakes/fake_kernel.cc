@@ -91,6 +91,12 @@ int FakeKernel::OpenFake(const std::string& path) {
   } else if (path.ends_with("/dev/vfio/vfio")) {
     error = host.vfio_error;
     if (error == 0) return Install(number, std::make_unique<FakeContainer>(*this));
+  } else if (path.ends_with("/dev/iommu")) {
+    error = host.iommufd_error;
+    if (error == 0) return Install(number, std::make_unique<FakeIommufd>(*this));
+  } else if (path.find("/dev/vfio/devices/vfio") != std::string::npos) {
+    auto device = FakeDevice::OpenCdev(*this, std::stoul(BaseName(path).substr(4)), error);
+    if (error == 0) return Install(number, std::move(device));
   } else {
     const std::string name = BaseName(path);
     const bool no_iommu = name.starts_with("noiommu-");
@@ -106,7 +112,8 @@ int FakeKernel::OpenFake(const std::string& path) {
 int FakeKernel::Open(const char* path, int flags) {
   const std::scoped_lock lock(mutex_);
   const std::string text = path;
-  const bool is_fake = text.ends_with("/dev/kvm") || text.find("/dev/vfio/") != std::string::npos;
+  const bool is_fake = text.ends_with("/dev/kvm") || text.ends_with("/dev/iommu") ||
+                       text.find("/dev/vfio/") != std::string::npos;
   if (Fails("open " + (is_fake ? text.substr(text.rfind("/dev/")) : BaseName(text)))) return -1;
   if (is_fake) {
     if ((flags & O_ACCMODE) != O_RDWR) Violation("open " + text + " not for reading and writing");

@@ -3,6 +3,7 @@
 
 #include <linux/kvm.h>
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <map>
@@ -18,9 +19,9 @@
 
 namespace microvm::fakes {
 
-// A HostKernel without hardware, as strict as Linux 6.12 about arguments and order. /dev/kvm and
-// /dev/vfio/* are fakes (below any folder, so that a HostTree may stand for the root); other files
-// and eventfds are real; memory is real memory.
+// A HostKernel without hardware, as strict as Linux 6.12 about arguments and order. /dev/kvm,
+// /dev/iommu and /dev/vfio/* are fakes (below any folder, so that a HostTree may stand for the
+// root); other files and eventfds are real; memory is real memory.
 //
 // Calls of the thread that made it are logged and counted; those of vCPU threads, whose order is
 // not determined, are logged apart.
@@ -65,6 +66,8 @@ class FakeKernel final : public HostKernel {
   [[nodiscard]] std::map<std::pair<unsigned, std::uint64_t>, std::uint64_t> registers() const;
   // The host's memory behind the first memory slot of a VM that is open; null without one.
   [[nodiscard]] std::byte* GuestRam();
+  // What is mapped for devices, as (IOVA, bytes, host address), of every address space.
+  [[nodiscard]] std::vector<std::array<std::uint64_t, 3>> DmaMappings();
   // Levels that KVM_IRQ_LINE has set, in order, as (INTID, level).
   [[nodiscard]] std::vector<std::pair<std::uint32_t, bool>> irq_lines() const;
 
@@ -94,6 +97,7 @@ class FakeKernel final : public HostKernel {
   friend class FakeVgic;
   friend class FakeContainer;
   friend class FakeGroup;
+  friend class FakeIommufd;
   friend class FakeDevice;
 
   // For the objects, with the lock held.

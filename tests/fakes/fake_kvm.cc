@@ -155,10 +155,12 @@ long FakeVm::SetIrqLine(const kvm_irq_level& line) {
 
 long FakeVm::CreateDevice(void* argument) {
   auto create = CopyIn<kvm_create_device>(argument);
-  if (create.type != KVM_DEV_TYPE_ARM_VGIC_V3 || !kernel_.host.has_vgic_v3) return -ENODEV;
+  const bool v2 = create.type == KVM_DEV_TYPE_ARM_VGIC_V2;
+  if (!v2 && create.type != KVM_DEV_TYPE_ARM_VGIC_V3) return -ENODEV;
+  if (!(v2 ? kernel_.host.has_vgic_v2 : kernel_.host.has_vgic_v3)) return -ENODEV;
   if ((create.flags & KVM_CREATE_DEVICE_TEST) != 0) return 0;
   if (vgic != nullptr) return -EEXIST;
-  auto device = std::make_unique<FakeVgic>(kernel_, *this);
+  auto device = std::make_unique<FakeVgic>(kernel_, *this, v2);
   vgic = device.get();
   create.fd = static_cast<std::uint32_t>(kernel_.Install(NewNumber(), std::move(device)));
   CopyOut(argument, create);
@@ -219,7 +221,19 @@ long FakeVgic::SetInterruptCount(std::uint32_t count) {
   return 0;
 }
 
+// kvm_vgic_addr, vgic_check_iorange: pages, below the limit, each once.
+long FakeVgic::SetAddressV2(std::uint64_t attribute, std::uint64_t value) {
+  if (attribute > arm64::kVgicV2AddressCpu) return -ENODEV;
+  std::uint64_t& place = attribute == arm64::kVgicV2AddressDist ? distributor_ : redistributors_;
+  if (place != 0) return -EEXIST;
+  if (value % kPage != 0) return -EINVAL;
+  if (value + 2 * kPage > std::uint64_t{1} << vm_->ipa_bits()) return -E2BIG;
+  place = value;
+  return 0;
+}
+
 long FakeVgic::SetAddress(std::uint64_t attribute, std::uint64_t value) {
+  if (v2_) return SetAddressV2(attribute, value);
   constexpr std::uint64_t kFrame = 0x10000;
   const std::uint64_t limit = std::uint64_t{1} << vm_->ipa_bits();
   if (attribute == arm64::kVgicV3AddressDist) {

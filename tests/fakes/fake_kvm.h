@@ -69,10 +69,10 @@ class FakeVm final : public FakeObject {
   std::set<unsigned long> vcpu_ids_;
 };
 
-// The in-kernel GICv3 (arch/arm64/kvm/vgic/vgic-kvm-device.c).
+// The in-kernel GICv3 or GICv2 (arch/arm64/kvm/vgic/vgic-kvm-device.c).
 class FakeVgic final : public FakeObject {
  public:
-  FakeVgic(FakeKernel& kernel, FakeVm& vm) : kernel_(kernel), vm_(&vm) {}
+  FakeVgic(FakeKernel& kernel, FakeVm& vm, bool v2) : kernel_(kernel), vm_(&vm), v2_(v2) {}
   [[nodiscard]] std::string name() const override { return "vgic"; }
   long Ioctl(unsigned long request, void* argument) override;
   void Closing() override;
@@ -83,13 +83,15 @@ class FakeVgic final : public FakeObject {
 
  private:
   long SetAddress(std::uint64_t attribute, std::uint64_t value);
+  long SetAddressV2(std::uint64_t attribute, std::uint64_t value);
   long SetInterruptCount(std::uint32_t count);
 
   FakeKernel& kernel_;
   FakeVm* vm_;
+  bool v2_;
   std::uint32_t spis_ = 0;
   std::uint64_t distributor_ = 0;
-  std::uint64_t redistributors_ = 0;  // how many the region has room for
+  std::uint64_t redistributors_ = 0;  // how many the region has room for; v2: the CPU interface
 };
 
 class FakeVcpu final : public FakeObject {

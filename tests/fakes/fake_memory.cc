@@ -161,6 +161,17 @@ std::byte* FakeKernel::GuestRam() {
   return nullptr;
 }
 
+std::vector<std::array<std::uint64_t, 3>> FakeKernel::DmaMappings() {
+  const std::scoped_lock lock(mutex_);
+  std::vector<std::array<std::uint64_t, 3>> mappings;
+  const auto add = [&](const std::vector<FakeDmaMapping>& found) {
+    for (const FakeDmaMapping& dma : found) mappings.push_back({dma.iova, dma.size, dma.host});
+  };
+  for (const FakeContainer* container : All<FakeContainer>()) add(container->dma());
+  for (const FakeIommufd* iommufd : All<FakeIommufd>()) add(iommufd->dma());
+  return mappings;
+}
+
 std::string FakeKernel::failed_call() const {
   const std::scoped_lock lock(mutex_);
   return failed_call_;

@@ -9,6 +9,7 @@
 #include <map>
 #include <stdexcept>
 
+#include "devices/vfio/iommufd_uapi.h"
 #include "vmm/host/error.h"
 #include "vmm/kvm/arm64_uapi.h"
 
@@ -41,11 +42,18 @@ const std::map<unsigned long, const char*>& Names() {
       {VFIO_GROUP_GET_STATUS, "VFIO_GROUP_GET_STATUS"},
       {VFIO_GROUP_SET_CONTAINER, "VFIO_GROUP_SET_CONTAINER"},
       {VFIO_GROUP_GET_DEVICE_FD, "VFIO_GROUP_GET_DEVICE_FD"},
+      {iommufd::kIoasAlloc, "IOMMU_IOAS_ALLOC"},
+      {iommufd::kIoasMap, "IOMMU_IOAS_MAP"},
+      {iommufd::kIoasIovaRanges, "IOMMU_IOAS_IOVA_RANGES"},
+      {iommufd::kDeviceBindIommufd, "VFIO_DEVICE_BIND_IOMMUFD"},
+      {iommufd::kDeviceAttachPt, "VFIO_DEVICE_ATTACH_IOMMUFD_PT"},
       {VFIO_DEVICE_GET_INFO, "VFIO_DEVICE_GET_INFO"},
       {VFIO_DEVICE_GET_REGION_INFO, "VFIO_DEVICE_GET_REGION_INFO"},
       {VFIO_DEVICE_GET_IRQ_INFO, "VFIO_DEVICE_GET_IRQ_INFO"},
       {VFIO_DEVICE_SET_IRQS, "VFIO_DEVICE_SET_IRQS"},
       {VFIO_DEVICE_RESET, "VFIO_DEVICE_RESET"},
+      // Its number is also VFIO_DEVICE_GET_PCI_HOT_RESET_INFO's.
+      {VFIO_IOMMU_GET_INFO, "VFIO_IOMMU_GET_INFO"},
       // Its number is that of another device class's VFIO_DEVICE_PCI_HOT_RESET.
       {VFIO_IOMMU_MAP_DMA, "VFIO_IOMMU_MAP_DMA"},
   };

@@ -51,6 +51,50 @@ long FakeContainer::MapDma(const vfio_iommu_type1_dma_map& map) {
   return 0;
 }
 
+std::vector<std::pair<std::uint64_t, std::uint64_t>> MappableIova(const FakeHost& host) {
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
+  std::uint64_t next = 0;
+  for (const auto& [start, end] : host.reserved_iova) {
+    if (start > next) ranges.emplace_back(next, start - 1);
+    next = end;
+  }
+  if (next <= host.last_iova) ranges.emplace_back(next, host.last_iova);
+  return ranges;
+}
+
+// vfio_iommu_type1_get_info: all of the chain or none of it.
+long FakeContainer::GetInfo(void* argument) const {
+  auto info = CopyIn<vfio_iommu_type1_info>(argument);
+  if (info.argsz < offsetof(vfio_iommu_type1_info, cap_offset)) return -EINVAL;
+  const auto ranges = MappableIova(kernel_.host);
+  vfio_info_cap_header other{};
+  other.id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL;
+  vfio_iommu_type1_info_cap_iova_range cap{};
+  cap.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
+  cap.nr_iovas = static_cast<std::uint32_t>(ranges.size());
+  const std::size_t range_bytes = ranges.size() * sizeof(vfio_iova_range);
+  const std::size_t needed = sizeof(info) + sizeof(other) + sizeof(cap) + range_bytes;
+  info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
+  info.iova_pgsizes = kPage;
+  info.cap_offset = 0;
+  if (info.argsz >= needed) {
+    info.cap_offset = sizeof(info);
+    other.next = sizeof(info) + sizeof(other);
+    auto* out = static_cast<std::byte*>(argument) + sizeof(info);
+    CopyOut(out, other);
+    CopyOut(out + sizeof(other), cap);
+    out += sizeof(other) + sizeof(cap);
+    for (const auto& [start, last] : ranges) {
+      CopyOut(out, vfio_iova_range{start, last});
+      out += sizeof(vfio_iova_range);
+    }
+  } else {
+    info.argsz = static_cast<std::uint32_t>(needed);
+  }
+  CopyOut(argument, info);
+  return 0;
+}
+
 long FakeContainer::Ioctl(unsigned long request, void* argument) {
   switch (request) {
     case VFIO_GET_API_VERSION:
@@ -59,6 +103,9 @@ long FakeContainer::Ioctl(unsigned long request, void* argument) {
       return 1;
     case VFIO_SET_IOMMU:
       return SetIommu(reinterpret_cast<unsigned long>(argument));
+    case VFIO_IOMMU_GET_INFO:
+      if (iommu_ == 0) return -EINVAL;
+      return no_iommu_ ? -ENOTTY : GetInfo(argument);
     case VFIO_IOMMU_MAP_DMA:
       if (iommu_ == 0) return -EINVAL;
       if (no_iommu_) return -ENOTTY;
@@ -87,6 +134,9 @@ std::unique_ptr<FakeGroup> FakeGroup::Open(FakeKernel& kernel, unsigned long num
   if (no_iommu && !kernel.host.raw_io) error = -EPERM;
   for (const FakeGroup* open : kernel.All<FakeGroup>()) {
     if (open->number_ == group) error = -EBUSY;
+  }
+  for (FakeDevice* device : kernel.All<FakeDevice>()) {
+    if (device->iommufd() != nullptr && device->spec().group == group) error = -EBUSY;
   }
   if (const auto found = kernel.host.group_errors.find(group);
       found != kernel.host.group_errors.end()) {
@@ -122,7 +172,7 @@ long FakeGroup::GetDevice(const char* device) {
   for (const FakeDeviceSpec& spec : kernel_.host.devices) {
     if (spec.name != device || spec.group != number_) continue;
     if (container_ == nullptr || !container_->has_iommu()) return -EINVAL;
-    return kernel_.Install(NewNumber(), std::make_unique<FakeDevice>(kernel_, *this, spec));
+    return kernel_.Install(NewNumber(), std::make_unique<FakeDevice>(kernel_, this, spec));
   }
   return -ENODEV;
 }

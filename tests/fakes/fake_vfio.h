@@ -16,6 +16,9 @@ struct FakeDmaMapping {
   std::uint64_t host;
 };
 
+// What a host's IOMMU leaves to be mapped, start and last: all it can address but what is reserved.
+std::vector<std::pair<std::uint64_t, std::uint64_t>> MappableIova(const FakeHost& host);
+
 // /dev/vfio/vfio (drivers/vfio/container.c, vfio_iommu_type1.c).
 class FakeContainer final : public FakeObject {
  public:
@@ -32,6 +35,7 @@ class FakeContainer final : public FakeObject {
  private:
   long SetIommu(unsigned long type);
   long MapDma(const vfio_iommu_type1_dma_map& map);
+  long GetInfo(void* argument) const;
 
   FakeKernel& kernel_;
   unsigned groups_ = 0;
@@ -65,10 +69,36 @@ class FakeGroup final : public FakeObject {
   FakeContainer* container_ = nullptr;
 };
 
-// A vfio-platform device (drivers/vfio/platform/vfio_platform_{common,irq}.c).
+// /dev/iommu (drivers/iommu/iommufd/main.c, ioas.c).
+class FakeIommufd final : public FakeObject {
+ public:
+  explicit FakeIommufd(FakeKernel& kernel) : kernel_(kernel) {}
+  [[nodiscard]] std::string name() const override { return "iommufd"; }
+  long Ioctl(unsigned long request, void* argument) override;
+  void Closing() override;
+
+  [[nodiscard]] bool HasIoas(std::uint32_t id) const { return ioas_.contains(id); }
+  // Of every address space.
+  [[nodiscard]] std::vector<FakeDmaMapping> dma() const;
+
+ private:
+  long AllocIoas(void* argument);
+  long Map(void* argument);
+  long IovaRanges(void* argument);
+
+  FakeKernel& kernel_;
+  std::map<std::uint32_t, std::vector<FakeDmaMapping>> ioas_;
+};
+
+// A vfio-platform device (drivers/vfio/platform/vfio_platform_{common,irq}.c), got from a group or
+// opened as a character device, which can do nothing before it is bound to an iommufd
+// (drivers/vfio/device_cdev.c).
 class FakeDevice final : public FakeObject {
  public:
-  FakeDevice(FakeKernel& kernel, FakeGroup& group, FakeDeviceSpec spec);
+  FakeDevice(FakeKernel& kernel, FakeGroup* group, FakeDeviceSpec spec);
+  // Opened by path; null with `error`, a negative errno, if it cannot be.
+  static std::unique_ptr<FakeDevice> OpenCdev(FakeKernel& kernel, unsigned long number,
+                                              long& error);
   [[nodiscard]] std::string name() const override { return spec_.name; }
   long Ioctl(unsigned long request, void* argument) override;
   int MapTarget(std::size_t length, int protection, int flags, off_t& offset) override;
@@ -76,6 +106,8 @@ class FakeDevice final : public FakeObject {
   ssize_t Pwrite(const void* buffer, std::size_t length, off_t offset) override;
 
   FakeGroup*& group() { return group_; }
+  FakeIommufd*& iommufd() { return iommufd_; }
+  [[nodiscard]] const FakeDeviceSpec& spec() const { return spec_; }
   // Whether an interrupt may come: it has a trigger and is not masked.
   [[nodiscard]] bool armed() const;
   [[nodiscard]] bool Uses(int eventfd) const;
@@ -90,6 +122,8 @@ class FakeDevice final : public FakeObject {
     bool line_high = false;
   };
 
+  long Bind(void* argument);
+  long Attach(void* argument);
   long GetInfo(void* argument) const;
   long GetRegionInfo(void* argument) const;
   long GetIrqInfo(void* argument) const;
@@ -100,7 +134,10 @@ class FakeDevice final : public FakeObject {
   ssize_t Transfer(std::size_t length, off_t& offset, bool write, int& memory) const;
 
   FakeKernel& kernel_;
-  FakeGroup* group_;
+  FakeGroup* group_;                // null: a character device
+  FakeIommufd* iommufd_ = nullptr;  // what that is bound to
+  bool bound_ = false;
+  bool attached_ = false;
   FakeDeviceSpec spec_;
   std::vector<std::unique_ptr<RealFd>> memory_;
   std::vector<Irq> irqs_;

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <stdexcept>
 
+#include "devices/vfio/iommufd_uapi.h"
 #include "tests/fakes/fake_vfio.h"
 
 namespace microvm::fakes {
@@ -22,8 +23,8 @@ void Signal(int eventfd) {
 
 }  // namespace
 
-FakeDevice::FakeDevice(FakeKernel& kernel, FakeGroup& group, FakeDeviceSpec spec)
-    : kernel_(kernel), group_(&group), spec_(std::move(spec)), irqs_(spec_.irqs.size()) {
+FakeDevice::FakeDevice(FakeKernel& kernel, FakeGroup* group, FakeDeviceSpec spec)
+    : kernel_(kernel), group_(group), spec_(std::move(spec)), irqs_(spec_.irqs.size()) {
   for (const FakeRegion& region : spec_.regions) {
     memory_.push_back(std::make_unique<RealFd>(MakeMemoryFd(region.size_bytes)));
   }
@@ -142,7 +143,11 @@ long FakeDevice::SetIrqs(const std::byte* argument) {
 }
 
 long FakeDevice::Ioctl(unsigned long request, void* argument) {
+  if (request == iommufd::kDeviceBindIommufd) return Bind(argument);
+  if (group_ == nullptr && !bound_) return -EINVAL;
   switch (request) {
+    case iommufd::kDeviceAttachPt:
+      return group_ != nullptr ? -ENOTTY : Attach(argument);
     case VFIO_DEVICE_GET_INFO:
       return GetInfo(argument);
     case VFIO_DEVICE_GET_REGION_INFO:

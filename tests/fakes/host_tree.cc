@@ -84,6 +84,11 @@ void HostTree::AddDevice(const HostTreeDevice& device) const {
     Write(group + "/name", device.no_iommu ? "vfio-noiommu\n" : "");
     fs::create_directory_symlink(root() / group, real / "iommu_group");
   }
+  if (device.cdev) {
+    // /dev/null's number: every descriptor of a FakeKernel is that, really.
+    const std::string cdev = "vfio-dev/vfio" + std::to_string(*device.cdev);
+    Write("sys/devices/" + device.name + "/" + cdev + "/dev", "1:3\n");
+  }
   if (device.node.empty()) return;
   const fs::path node = root() / (kLiveTree + device.node);
   fs::create_directories(node);

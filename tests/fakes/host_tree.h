@@ -39,6 +39,7 @@ struct HostTreeDevice {
   std::string node = {};  // path in the device tree; "": none
   std::string compatible = {};
   std::string bus = "platform";
+  std::optional<unsigned> cdev = {};  // VFIO's character device vfioN
 };
 
 // The part of a board's /sys, /proc and /dev that HostSysfs reads, below a folder of its own.

@@ -108,6 +108,9 @@ Board ReadBoard(const DeviceTree& tree) {
   if (const auto timer = tree.FindCompatible("arm,armv8-timer")) {
     board.virtual_timer = tree.InterruptOf(*timer, kVirtualTimer).value_or(Interrupt{});
   }
+  if (const auto pmu = tree.FindCompatible("arm,armv8-pmuv3")) {
+    board.pmu = tree.InterruptOf(*pmu, 0).value_or(Interrupt{});
+  }
   if (const auto chosen = tree.FindPath("/chosen")) {
     board.arguments = tree.String(*chosen, "bootargs");
   }

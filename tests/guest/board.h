@@ -37,6 +37,7 @@ struct Board {
   UartFacts uart;
   GicFacts gic;
   Interrupt virtual_timer;
+  Interrupt pmu;  // INTID 0: the tree has none
   DeviceFacts device;
   BoundedList<PhysicalRange, 8> memory;
   BoundedList<std::uint64_t, kMaxCpus> cpus;  // the `reg` of each: its affinity

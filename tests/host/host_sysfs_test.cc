@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -38,6 +39,33 @@ TEST_CASE("a device is what its folder says") {
   CHECK(device.device_tree_path == "/axi/canfd@ff070000");
   CHECK(device.compatible == std::vector<std::string>{"xlnx,canfd-2.0"});
   CHECK_FALSE(device.bound_to_vfio());
+}
+
+TEST_CASE("a device bound to VFIO has a character device, if the kernel makes them") {
+  HostTree host;
+  host.AddDevice({.name = kCan, .group = 7, .cdev = 3});
+  host.AddDevice({.name = "ff060000.canfd", .group = 8, .no_iommu = true});
+  // VFIO's device, but one that nobody can open.
+  host.Write("sys/devices/ff060000.canfd/vfio-dev/vfio4/uevent", "");
+  const HostSysfs sysfs(host.root());
+  const HostDevice can = sysfs.Find(kCan);
+  CHECK(can.vfio_device == "vfio3");
+  CHECK(sysfs.CdevPath(can) == (host.root() / "dev/vfio/devices/vfio3").string());
+  CHECK(sysfs.CdevNumber(can) == "1:3");
+  CHECK(sysfs.Find("ff060000.canfd").vfio_device.empty());
+  CHECK(sysfs.CdevNumber(sysfs.Find("ff060000.canfd")).empty());
+}
+
+TEST_CASE("a device's users have its group open, or its character device") {
+  HostTree host;
+  host.AddDevice({.name = kCan, .group = 7, .cdev = 3});
+  host.AddProcess(1, "init", "/dev/null");
+  host.AddProcess(20, "qemu", (host.root() / "dev/vfio/7").string());
+  const std::string cdev = (host.root() / "dev/vfio/devices/vfio3").string();
+  host.AddProcess(30, "microvm", cdev);
+  host.AddProcess(static_cast<unsigned>(::getpid()), "this", cdev);  // not in its own way
+  const HostSysfs sysfs(host.root());
+  CHECK(sysfs.Users(sysfs.Find(kCan)) == std::vector<std::string>{"20 (qemu)", "30 (microvm)"});
 }
 
 TEST_CASE("a device may lack driver, group and node") {

@@ -38,6 +38,14 @@ TEST_CASE("Kvm tells what the host can give a guest") {
   CHECK(kvm.run_mapping_bytes() == 8192);
 }
 
+TEST_CASE("a host that serves eight vCPUs has a GICv2, one that serves more a GICv3") {
+  for (const unsigned vcpus : {8U, 9U, 512U}) {
+    FakeKernel kernel;
+    kernel.host.max_vcpus = vcpus;
+    CHECK(Kvm(kernel).limits().gic == (vcpus == 8 ? GicVersion::kV2 : GicVersion::kV3));
+  }
+}
+
 TEST_CASE("a host that knows no IPA sizes has forty bits") {
   FakeKernel kernel;
   kernel.host.capabilities = {{KVM_CAP_ARM_VM_IPA_SIZE, 0}};

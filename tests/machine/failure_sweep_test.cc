@@ -42,9 +42,15 @@ bool IsTakeDown(const std::string& call) {
          call.starts_with("KVM_IRQFD deassign");
 }
 
-// A machine with all there is, whose guest resets `resets` times and then powers off.
-void Prepare(Board& board, int resets) {
-  board.AddCan();
+// How a start is made.
+struct Start {
+  int resets = 0;        // of the guest, before it powers off
+  bool iommufd = false;  // else through groups
+};
+
+// A machine with all there is.
+void Prepare(Board& board, const Start& start) {
+  board.AddCan(DmaMode::kIommu, start.iommufd ? std::optional(0U) : std::nullopt);
   board.AddTimer();
   board.config.cpu.count = 2;
   board.config.cpu.affinity = {0, 1};
@@ -55,14 +61,14 @@ void Prepare(Board& board, int resets) {
   board.config.console.enabled = true;
   board.config.console.input = false;
   board.config.boot.initrd = board.host.Write("initrd", "an initial file system");
-  for (int boot = 0; boot < resets; ++boot) board.kernel.Script(0, {fakes::Reset()});
+  for (int boot = 0; boot < start.resets; ++boot) board.kernel.Script(0, {fakes::Reset()});
   board.kernel.Script(0, {fakes::PowerOff()});
 }
 
 // Runs it with the n-th call failing; false if there are fewer calls than that.
-bool SurvivesFailureOf(std::size_t n, int error, int resets) {
+bool SurvivesFailureOf(std::size_t n, int error, const Start& start) {
   Board board;
-  Prepare(board, resets);
+  Prepare(board, start);
   const std::size_t descriptors = fakes::OpenDescriptors();
   board.kernel.FailCall(n, error);
   const Board::Outcome outcome = board.Run();
@@ -87,15 +93,15 @@ bool SurvivesFailureOf(std::size_t n, int error, int resets) {
   return true;
 }
 
-std::size_t Sweep(int error, int resets) {
+std::size_t Sweep(int error, const Start& start) {
   std::size_t n = 1;
-  while (SurvivesFailureOf(n, error, resets)) ++n;
+  while (SurvivesFailureOf(n, error, start)) ++n;
   return n - 1;
 }
 
-std::size_t CallsOf(int resets) {
+std::size_t CallsOf(const Start& start) {
   Board board;
-  Prepare(board, resets);
+  Prepare(board, start);
   CHECK(board.Run().reason == StopReason::kPowerOff);
   CHECK(board.kernel.Live() == std::vector<std::string>{});
   CHECK(board.kernel.violations() == std::vector<std::string>{});
@@ -103,21 +109,24 @@ std::size_t CallsOf(int resets) {
 }
 
 TEST_CASE("every single call of a start may fail with EIO") {
-  const std::size_t calls = CallsOf(0);
-  CHECK(calls > 100);
-  CHECK(Sweep(EIO, 0) == calls);
+  for (const bool iommufd : {false, true}) {
+    const Start start{.iommufd = iommufd};
+    const std::size_t calls = CallsOf(start);
+    CHECK(calls > 100);
+    CHECK(Sweep(EIO, start) == calls);
+  }
 }
 
 TEST_CASE("every single call of a start may fail with ENOMEM") {
-  CHECK(Sweep(ENOMEM, 0) == CallsOf(0));
+  CHECK(Sweep(ENOMEM, {.iommufd = true}) == CallsOf({.iommufd = true}));
 }
 
 TEST_CASE("every single call of a second boot may fail") {
-  const std::size_t first = CallsOf(0);
-  const std::size_t both = CallsOf(1);
+  const std::size_t first = CallsOf({});
+  const std::size_t both = CallsOf({.resets = 1});
   CHECK(both > first + 50);
   std::size_t n = first - 20;  // from the end of the first boot on
-  while (SurvivesFailureOf(n, EIO, 1)) ++n;
+  while (SurvivesFailureOf(n, EIO, {.resets = 1})) ++n;
   CHECK(n - 1 == both);
 }
 

@@ -93,6 +93,23 @@ TEST_CASE("a machine is built, run and taken down in the documented order") {
   CHECK(LogFromRam(board) == std::string(kMachine) + kBoot + kEndOfBoot + kEndOfMachine);
 }
 
+TEST_CASE("through iommufd the order is the same: the device goes before what it reaches") {
+  Board board;
+  board.AddCan(DmaMode::kIommu, 0);
+  board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(board.Run().reason == StopReason::kPowerOff);
+  std::string expected = std::string(kMachine) + kBoot + kEndOfBoot + kEndOfMachine;
+  const auto replace = [&](const std::string& before, const std::string& after) {
+    const std::size_t at = expected.find(before);
+    REQUIRE(at != std::string::npos);
+    expected.replace(at, before.size(), after);
+  };
+  replace("VFIO_IOMMU_MAP_DMA\n", "IOMMU_IOAS_MAP\n");
+  replace("close group 7\nclose container\n", "close iommufd\n");
+  CHECK(LogFromRam(board) == expected);
+  CHECK(board.kernel.violations() == std::vector<std::string>{});
+}
+
 TEST_CASE("at a reset the device is masked, then reset, then RAM is made anew, then it is armed") {
   Board board;
   board.AddCan();

@@ -18,7 +18,7 @@ using fakes::kTimerName;
 
 std::string Complaint(Board& board) {
   std::string chain =
-      fakes::ChainOf([&] { return OpenDevices(board.kernel, board.sysfs, board.config.platform); });
+      fakes::ChainOf([&] { return OpenDevices(board.kernel, board.sysfs, board.config); });
   CHECK(board.kernel.Live().empty());
   CHECK(board.kernel.violations().empty());
   return chain;
@@ -28,7 +28,7 @@ TEST_CASE("devices are opened with all that planning needs to know") {
   Board board;
   board.AddCan();
   board.AddTimer();
-  const OpenedDevices opened = OpenDevices(board.kernel, board.sysfs, board.config.platform);
+  const OpenedDevices opened = OpenDevices(board.kernel, board.sysfs, board.config);
   REQUIRE(opened.facts.size() == 2);
   const DeviceFacts& can = opened.facts[0];
   CHECK(can.config.host == kCanName);
@@ -48,19 +48,21 @@ TEST_CASE("devices are opened with all that planning needs to know") {
 TEST_CASE("the first device's way is container, group, IOMMU, device") {
   Board board;
   board.AddCan();
-  { const auto opened = OpenDevices(board.kernel, board.sysfs, board.config.platform); }
+  { const auto opened = OpenDevices(board.kernel, board.sysfs, board.config); }
   CHECK(fakes::Lines(board.kernel.log()) ==
         "open /dev/vfio/vfio\nVFIO_GET_API_VERSION\nopen /dev/vfio/7\nVFIO_GROUP_GET_STATUS\n"
         "VFIO_GROUP_SET_CONTAINER\nVFIO_SET_IOMMU 3\n"
         "VFIO_GROUP_GET_DEVICE_FD ff070000.canfd\nVFIO_DEVICE_GET_INFO\n"
         "VFIO_DEVICE_GET_REGION_INFO\nVFIO_DEVICE_GET_IRQ_INFO\n"
+        // Asked twice: how long the answer is, and the answer.
+        "VFIO_IOMMU_GET_INFO\nVFIO_IOMMU_GET_INFO\n"
         "close ff070000.canfd\nclose group 7\nclose container\n");
 }
 
 TEST_CASE("a device without an IOMMU goes through its own kind of container") {
   Board board;
   board.AddTimer();
-  { const auto opened = OpenDevices(board.kernel, board.sysfs, board.config.platform); }
+  { const auto opened = OpenDevices(board.kernel, board.sysfs, board.config); }
   const std::string log = fakes::Lines(board.kernel.log());
   CHECK(Contains(log, "open /dev/vfio/noiommu-0\n"));
   CHECK(Contains(log, "VFIO_SET_IOMMU 8\n"));
@@ -69,10 +71,10 @@ TEST_CASE("a device without an IOMMU goes through its own kind of container") {
 TEST_CASE("devices that may not reach memory have a container apart from those that may") {
   Board board;
   board.AddCan(DmaMode::kNone);
-  const OpenedDevices opened = OpenDevices(board.kernel, board.sysfs, board.config.platform);
-  CHECK(opened.containers.unmapped != nullptr);
-  CHECK(opened.containers.mapped == nullptr);
-  CHECK(opened.containers.no_iommu == nullptr);
+  const OpenedDevices opened = OpenDevices(board.kernel, board.sysfs, board.config);
+  REQUIRE(opened.spaces.entries.size() == 1);
+  CHECK_FALSE(opened.spaces.entries[0].maps_ram);
+  CHECK_FALSE(opened.spaces.entries[0].no_iommu);
 }
 
 TEST_CASE("two devices of one group share it") {
@@ -86,7 +88,7 @@ TEST_CASE("two devices of one group share it") {
       {.name = "ff060000.canfd", .group = 7, .regions = {}, .irqs = {}});
   board.config.platform.push_back(
       {.host = "ff060000.canfd", .clocks_hz = {}, .drop = {}, .reset = {}});
-  const OpenedDevices opened = OpenDevices(board.kernel, board.sysfs, board.config.platform);
+  const OpenedDevices opened = OpenDevices(board.kernel, board.sysfs, board.config);
   CHECK(opened.devices.size() == 2);
 }
 

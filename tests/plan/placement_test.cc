@@ -73,7 +73,7 @@ TEST_CASE("an address or SPI that cannot be is an error at its place in the file
   CHECK(complaint({0x1000'0000, 0x2000'5000}, {}) ==
         address +
             "ff120000.timer region 0 at 0x10000000-0x100000ff overlaps the GIC's "
-            "redistributors at 0x10000000-0x13ffffff\n");
+            "redistributors at 0x10000000-0x1003ffff\n");
   CHECK(complaint({0x1400'0000, 0x2000'5000}, {}) ==
         address +
             "ff120000.timer region 1 at 0x20005000-0x20005fff overlaps ff070000.canfd region "

@@ -26,8 +26,8 @@ TEST_CASE("a guest without devices has RAM, a GIC, a console and nothing else") 
   CHECK(plan.ram == AddressRange({kRam}, 128 * kMegabyte));
   CHECK(plan.ipa_bits == 32);
   CHECK(plan.mpidrs == std::vector<std::uint64_t>{0});
-  CHECK(plan.gic_distributor == AddressRange({0x800'0000}, 0x1'0000));
-  CHECK(plan.gic_redistributors == AddressRange({0x1000'0000}, 0x2'0000));
+  CHECK(plan.gic.distributor == AddressRange({0x800'0000}, 0x1'0000));
+  CHECK(plan.gic.cpu_interfaces == AddressRange({0x1000'0000}, 0x2'0000));
   CHECK(plan.spi_count == 32);
   CHECK(plan.console == AddressRange({0x900'0000}, 0x1000));
   CHECK(plan.console_spi == Spi{0});
@@ -169,7 +169,7 @@ TEST_CASE("more interrupts than KVM's GICv3 takes are refused") {
   input.devices = {WithInterrupts(959)};
   CHECK(input.Make().spi_count == 960);
   input.devices = {WithInterrupts(960)};
-  CHECK(Contains(Complaint(input), "the devices have 961 interrupts, a GICv3 has 960 SPIs"));
+  CHECK(Contains(Complaint(input), "the devices have 961 interrupts, a guest's GIC has 960 SPIs"));
 }
 
 TEST_CASE("MPIDRs count to sixteen in a cluster, then go on with the next") {
@@ -181,7 +181,7 @@ TEST_CASE("MPIDRs count to sixteen in a cluster, then go on with the next") {
   PlanInput input;
   input.config.cpu.count = 3;
   CHECK(input.Make().mpidrs == std::vector<std::uint64_t>{0, 1, 2});
-  CHECK(input.Make().gic_redistributors.size_bytes() == 3 * 0x2'0000);
+  CHECK(input.Make().gic.cpu_interfaces.size_bytes() == 3 * 0x2'0000);
 }
 
 }  // namespace

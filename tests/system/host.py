@@ -24,8 +24,8 @@ def configuration(cmdline="", *, cpus=1, memory="32M", kernel="/t/guest.bin", in
              f'cmdline = "{cmdline}"']
     if initrd:
         lines.append(f'initrd = "{initrd}"')
-    for name, dma in platform:
-        lines += ["[[platform]]", f'host = "{name}"', f'dma = "{dma}"']
+    for name, dma, *more in platform:
+        lines += ["[[platform]]", f'host = "{name}"', f'dma = "{dma}"', *more]
     return "\n".join(line for line in lines if line) + "\n"
 
 
@@ -36,9 +36,10 @@ def host_state(board):
         "echo vfio interrupts: $(grep -c vfio /proc/interrupts)\n"
         "echo huge pages: $(awk '/HugePages_(Total|Free)/ { print $2 }' /proc/meminfo)\n"
         "for device in 9010000.pl031 9030000.pl061 ff060000.canfd ff070000.canfd; do\n"
-        "  path=/sys/bus/platform/devices/$device; [ -e $path ] || continue\n"
+        "  for bus in platform amba; do\n"
+        "  path=/sys/bus/$bus/devices/$device; [ -e $path ] || continue\n"
         '  echo $device: $(readlink $path/driver | sed "s,.*/,,") $(cat $path/driver_override)\n'
-        "done\n"
+        "done; done\n"
         "echo interfaces: $(ls /sys/class/net)\n"
         "echo faults: $(dmesg | grep -cE 'BUG|WARNING|Oops|Call trace|Unhandled')\n"
         "stty -a | sed 's/^speed.*line/line/'")
@@ -75,7 +76,7 @@ def host_interrupts(board, device=PL031):
     """The host's own count for the device's line, since it booted; it outlives the machines."""
     counts = board.read(
         f"for file in $(grep -lx {INTERRUPT[device]} /sys/kernel/irq/*/hwirq); do\n"
-        "  grep -q GICv3 ${file%/*}/chip_name && cat ${file%/*}/per_cpu_count\ndone; true")
+        "  grep -qE '^GIC' ${file%/*}/chip_name && cat ${file%/*}/per_cpu_count\ndone; true")
     return sum(int(word) for word in re.findall(r"\d+", counts))
 
 

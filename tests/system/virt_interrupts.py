@@ -9,13 +9,18 @@ VIRT = BoardKind("virt")
 COUNT = 2000
 
 
-def count_everywhere(board, dma):
-    """The host's count is read while the guest still runs: it goes with the machine."""
+def count_everywhere(board, dma, *more, opened=None):
+    """The host's count is read while the guest still runs: it goes with the machine.
+    `opened`: what the process must have open by then."""
     before = host_interrupts(board)
     with bound(board):
         machine = Machine(board, configuration(
-            f"mode=interrupts,spin count={COUNT}", platform=((PL031, dma),)))
+            f"mode=interrupts,spin count={COUNT}", platform=((PL031, dma, *more),)))
         machine.wait_for("^ready")
+        if opened:
+            files = board.read(
+                f"for file in /proc/{machine.pid()}/fd/*; do readlink $file; done").split()
+            true(f"{opened} is open", opened in files, files)
         host = host_interrupts(board) - before
         machine.signal("TERM")
         equal("exit status", machine.wait(), 0)

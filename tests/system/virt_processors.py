@@ -95,3 +95,11 @@ def pinned_fifo(board):
     true("vcpu0 is on CPU 1 with policy 1 (FIFO), priority 40", "vcpu0 1 1 40" in seen, seen)
     true("32 MiB are locked", any(int(line.split()[1]) >= 32768 for line in seen.splitlines()
                                   if line.startswith("VmLck")), seen)
+
+
+@test("system-virt", VIRT)
+def without_pmu(board):
+    """A guest that was given no PMU has none."""
+    run = Finished(board, configuration("mode=pmu", platform=()))
+    equal("exit status", run.status, 0)
+    equal("pmu", run.lines("pmu=")[-1]["pmu"], "0")

@@ -208,6 +208,19 @@ TEST_CASE("a mapping that fails names the range and both likely reasons") {
   CHECK(Contains(complaint, "reserved_regions"));
 }
 
+TEST_CASE("what can be mapped leaves out what is reserved") {
+  Board board;
+  board.kernel.host.reserved_iova = {{0x800'0000, 0x810'0000}, {0x1'0000'0000, 0x2'0000'0000}};
+  board.kernel.host.last_iova = ~std::uint64_t{0};
+  const MappedRam ram(board);
+  const auto ranges = ram.container.MappableRanges();
+  REQUIRE(ranges.size() == 3);
+  CHECK(ranges[0] == AddressRange({0}, 0x800'0000));
+  CHECK(ranges[1] == AddressRange({0x810'0000}, 0xf7f0'0000));
+  CHECK(ranges[2].start().value == 0x2'0000'0000);
+  CHECK(ranges[2].last().value == ~std::uint64_t{0});
+}
+
 TEST_CASE("a container without an IOMMU maps nothing") {
   Board board;
   VfioContainer container(board.kernel, board.sysfs, IommuType::kType1);

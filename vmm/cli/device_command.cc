@@ -127,8 +127,8 @@ std::vector<std::string> DeviceNames(const CommandLine& line) {
 
 // Of VFIO's driver the kernel would let the unbinding wait for the user to go.
 void RefuseGuestsDevice(const HostSysfs& sysfs, const HostDevice& device) {
-  if (!device.bound_to_vfio() || !device.iommu_group) return;
-  const std::vector<std::string> users = sysfs.ProcessesWithOpen(sysfs.GroupPath(device));
+  if (!device.bound_to_vfio()) return;
+  const std::vector<std::string> users = sysfs.Users(device);
   if (users.empty()) return;
   throw Error("'" + device.name + "' is in use by process " + users.front(),
               "stop that process first");

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "arch/arm64/boot_image.h"
-#include "arch/arm64/gic_v3.h"
+#include "arch/arm64/gic.h"
 #include "arch/arm64/guest_tree.h"
 #include "arch/arm64/layout.h"
 #include "vmm/host/error.h"
@@ -89,6 +89,7 @@ std::vector<OverlayFile> ReadOverlays(const BootConfig& config) {
 Prepared Prepare(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs,
                  PhaseClock& clock) {
   const VmConfig config = ReadVmConfig(line.config);
+  CheckPassedDescriptors(kernel, config);
   clock.End("config");
   CheckPinnedMemory(config, sysfs);
   Kvm kvm(kernel);
@@ -96,7 +97,7 @@ Prepared Prepare(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
   BootFacts boot = images.facts();
   boot.overlays = ReadOverlays(config.boot);
   clock.End("files");
-  OpenedDevices opened = OpenDevices(kernel, sysfs, config.platform);
+  OpenedDevices opened = OpenDevices(kernel, sysfs, config);
   clock.End("devices");
   VmPlan plan = MakePlan(config, opened.facts, boot, kvm.limits(), Arm64Layout());
   clock.End("plan");
@@ -105,7 +106,7 @@ Prepared Prepare(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
 
 int Show(const CommandLine& line, const Prepared& prepared) {
   // A run finds out by itself, without the time that a virtual machine to ask takes.
-  GicV3::Check(prepared.kvm, prepared.plan.ipa_bits);
+  CheckGic(prepared.kvm, prepared.plan);
   if (line.command == Command::kPrintPlan) {
     std::fputs(FormatPlan(prepared.plan).c_str(), stdout);
   } else if (line.command == Command::kDumpDtb) {
@@ -120,12 +121,26 @@ int Show(const CommandLine& line, const Prepared& prepared) {
   return 0;
 }
 
+// VFIO's no-IOMMU mode is not silent about itself in the kernel's log, and must not be here.
+void TellOfMissingIommu(const VmPlan& plan) {
+  std::string names;
+  for (const PlannedDevice& device : plan.devices) {
+    if (device.no_iommu) names += (names.empty() ? "'" : ", '") + device.host + "'";
+  }
+  if (names.empty()) return;
+  std::fprintf(stderr,
+               "microvm: no IOMMU before %s: VFIO's no-IOMMU mode has tainted the host's kernel, "
+               "and nothing would keep a bus master from the host's memory\n",
+               names.c_str());
+}
+
 // `statistics` is filled as far as it goes, also when this throws.
 StopReason RunGuest(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs,
                     StopSignals& stop_signals, Statistics& statistics) {
   PhaseClock clock;
   Prepared prepared = Prepare(line, kernel, sysfs, clock);
   statistics.name = prepared.plan.config.name;
+  TellOfMissingIommu(prepared.plan);
   Machine machine(kernel, sysfs, prepared.kvm, prepared.plan, prepared.images,
                   std::move(prepared.opened), stop_signals);
   clock.End("machine");

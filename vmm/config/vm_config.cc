@@ -14,6 +14,7 @@ constexpr std::array<std::string_view, 3> kPolicies = {"other", "fifo", "rr"};
 constexpr std::array<std::string_view, 3> kRestarts = {"never", "on-failure", "always"};
 constexpr std::array<std::string_view, 2> kInterruptPaths = {"irqfd", "userspace"};
 constexpr std::array<std::string_view, 2> kDmaModes = {"none", "iommu"};
+constexpr std::array<std::string_view, 3> kBackends = {"auto", "iommufd", "group"};
 
 // One cell of a fixed-clock node (bindings/clock/fixed-clock.yaml).
 constexpr std::int64_t kMaximumClockHz = UINT32_MAX;
@@ -21,6 +22,9 @@ constexpr std::uint64_t kMegabyte = 1U << 20;
 // KVM's own limit for a vGICv3 (VGIC_V3_MAX_CPUS); the host's is checked when planning.
 constexpr int kMaximumVcpus = 512;
 constexpr int kMaximumHostCpu = 1023;
+// Passed descriptors: what comes before is standard input, output and error.
+constexpr int kMinimumFd = 3;
+constexpr int kMaximumFd = 1023;
 // arch/arm64/include/uapi/asm/setup.h: COMMAND_LINE_SIZE 2048, with its NUL.
 constexpr std::size_t kMaximumCmdline = 2047;
 
@@ -132,7 +136,21 @@ ConsoleConfig ReadConsole(TomlReader reader) {
   return console;
 }
 
-PlatformConfig ReadPlatform(TomlReader& reader) {
+std::optional<int> ReadFd(TomlReader& reader, std::string_view key, std::set<int>& taken) {
+  const auto number = reader.Integer(key, kMinimumFd, kMaximumFd);
+  if (!number) return std::nullopt;
+  const int fd = static_cast<int>(*number);
+  if (!taken.insert(fd).second) reader.Report(key, "the same descriptor twice");
+  return fd;
+}
+
+std::optional<int> ReadIommuFd(TomlReader reader, std::set<int>& taken) {
+  const auto fd = ReadFd(reader, "iommu_fd", taken);
+  reader.Finish();
+  return fd;
+}
+
+PlatformConfig ReadPlatform(TomlReader& reader, std::set<int>& fds) {
   PlatformConfig platform;
   reader.Require("host");
   if (const auto host = reader.String("host")) {
@@ -142,7 +160,16 @@ PlatformConfig ReadPlatform(TomlReader& reader) {
     }
   }
   platform.dma = WordOr(reader, "dma", kDmaModes, DmaMode::kIommu);
+  platform.ignore_dma_signs = reader.Bool("ignore_dma_signs").value_or(false);
+  if (platform.ignore_dma_signs && platform.dma != DmaMode::kNone) {
+    reader.Report("ignore_dma_signs", "is for dma = \"none\"");
+  }
   platform.interrupts = WordOr(reader, "interrupts", kInterruptPaths, InterruptPath::kIrqfd);
+  platform.backend = WordOr(reader, "backend", kBackends, VfioBackend::kAuto);
+  platform.device_fd = ReadFd(reader, "device_fd", fds);
+  if (platform.device_fd && platform.backend == VfioBackend::kGroup) {
+    reader.Report("device_fd", "is for backend = \"iommufd\"");
+  }
   for (const auto& [name, hz] : reader.NamedIntegers("clocks", 1, kMaximumClockHz)) {
     platform.clocks_hz[name] = static_cast<std::uint64_t>(hz);
   }
@@ -184,9 +211,11 @@ VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path)
   config.memory = ReadMemory(reader.Table("memory"));
   config.boot = ReadBoot(reader.Table("boot"), path.parent_path());
   config.console = ReadConsole(reader.Table("console"));
+  std::set<int> fds;
+  config.iommu_fd = ReadIommuFd(reader.Table("vfio"), fds);
   std::set<std::string> hosts;
   for (TomlReader& platform : reader.Tables("platform")) {
-    config.platform.push_back(ReadPlatform(platform));
+    config.platform.push_back(ReadPlatform(platform, fds));
     if (!hosts.insert(config.platform.back().host).second) {
       platform.Report("host", "the same device twice");
     }
@@ -205,5 +234,9 @@ std::string_view ToString(RestartPolicy policy) {
 }
 
 std::string_view ToString(DmaMode mode) { return kDmaModes[static_cast<std::size_t>(mode)]; }
+
+std::string_view ToString(VfioBackend backend) {
+  return kBackends[static_cast<std::size_t>(backend)];
+}
 
 }  // namespace microvm

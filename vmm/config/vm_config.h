@@ -26,6 +26,13 @@ enum class DmaMode {
   kIommu,  // through the host's IOMMU, which maps the guest's RAM and nothing else
 };
 
+// Which of VFIO's interfaces a device is opened through.
+enum class VfioBackend {
+  kAuto,     // iommufd where the host offers it for the device, else the group
+  kIommufd,  // the device's character device and /dev/iommu
+  kGroup,    // its IOMMU group and a container
+};
+
 struct CpuConfig {
   unsigned count = 1;
   std::vector<unsigned> affinity;  // host CPU of each vCPU; empty: not pinned
@@ -63,7 +70,10 @@ enum class InterruptPath {
 struct PlatformConfig {
   std::string host;  // name under /sys/bus/platform/devices
   DmaMode dma = DmaMode::kIommu;
+  bool ignore_dma_signs = false;  // with kNone: the user knows that it does no DMA
   InterruptPath interrupts = InterruptPath::kIrqfd;
+  VfioBackend backend = VfioBackend::kAuto;
+  std::optional<int> device_fd = {};  // the open character device, from whoever started the program
   std::map<std::string, std::uint64_t> clocks_hz;  // rates the host cannot tell, by clock name
   std::vector<std::string> drop;                   // properties and entries left out
   std::vector<std::uint64_t> addresses = {};       // of its regions that cross, in their order
@@ -82,6 +92,7 @@ struct VmConfig {
   MemoryConfig memory;
   BootConfig boot;
   ConsoleConfig console;
+  std::optional<int> iommu_fd;  // the open /dev/iommu, from whoever started the program
   std::vector<PlatformConfig> platform;
 };
 
@@ -99,5 +110,6 @@ VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path)
 std::string_view ToString(SchedulingPolicy policy);
 std::string_view ToString(RestartPolicy policy);
 std::string_view ToString(DmaMode mode);
+std::string_view ToString(VfioBackend backend);
 
 }  // namespace microvm

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/host/host_device.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -114,6 +116,10 @@ HostDevice HostSysfs::Read(HostBus bus, const std::string& name) const {
   device.iommu_group = ParseNumber<unsigned>(LinkTarget(path / "iommu_group"));
   // drivers/vfio/group.c names the groups it makes for devices without an IOMMU.
   device.no_iommu = ReadAttribute(path / "iommu_group/name") == "vfio-noiommu";
+  for (const std::string& vfio : NamesIn(path / "vfio-dev")) {
+    // Without the number it is a device of VFIO's, but none that can be opened.
+    if (!ReadAttribute(path / "vfio-dev" / vfio / "dev").empty()) device.vfio_device = vfio;
+  }
   std::error_code error;
   const std::string node = fs::canonical(path / "of_node", error).string();
   constexpr std::string_view kBase = "/devicetree/base";
@@ -160,10 +166,29 @@ std::string HostSysfs::GroupPath(const HostDevice& device) const {
   return (folder / (device.no_iommu ? "noiommu-" + number : number)).string();
 }
 
+std::string HostSysfs::CdevPath(const HostDevice& device) const {
+  return (root_ / "dev/vfio/devices" / device.vfio_device).string();
+}
+
+std::string HostSysfs::CdevNumber(const HostDevice& device) const {
+  if (device.vfio_device.empty()) return {};
+  return ReadAttribute(DevicePath(device) / "vfio-dev" / device.vfio_device / "dev");
+}
+
+std::vector<std::string> HostSysfs::Users(const HostDevice& device) const {
+  std::vector<std::string> users;
+  if (device.iommu_group) users = ProcessesWithOpen(GroupPath(device));
+  if (!device.vfio_device.empty()) {
+    for (const std::string& user : ProcessesWithOpen(CdevPath(device))) users.push_back(user);
+  }
+  return users;
+}
+
 std::vector<std::string> HostSysfs::ProcessesWithOpen(const std::string& path) const {
   std::vector<std::string> processes;
   for (const std::string& pid : NamesIn(root_ / "proc")) {
-    if (!ParseNumber<unsigned>(pid)) continue;
+    const auto number = ParseNumber<pid_t>(pid);
+    if (!number || *number == ::getpid()) continue;
     const fs::path folder = root_ / "proc" / pid;
     for (const std::string& fd : NamesIn(folder / "fd")) {
       std::error_code error;

@@ -20,6 +20,7 @@ struct HostDevice {
   std::string driver_override;                  // "" if none is set
   std::optional<unsigned> iommu_group;          // nothing: no group, not even a no-IOMMU one
   bool no_iommu = false;                        // the group is VFIO's stand-in for a missing IOMMU
+  std::string vfio_device;                      // "vfio0": of its character device; "": none
   std::optional<std::string> device_tree_path;  // of its node; nothing on hosts without a tree
   std::vector<std::string> compatible;
 
@@ -41,7 +42,13 @@ class HostSysfs {
 
   // The character device of an IOMMU group: /dev/vfio/7 or /dev/vfio/noiommu-7.
   [[nodiscard]] std::string GroupPath(const HostDevice& device) const;
-  // "1234 (name)" of each process that has `path` open, as far as /proc shows.
+  // The device's own character device: /dev/vfio/devices/vfio0.
+  [[nodiscard]] std::string CdevPath(const HostDevice& device) const;
+  // Its number, "511:0"; "" if it has none.
+  [[nodiscard]] std::string CdevNumber(const HostDevice& device) const;
+  // Processes that have the device's group or its character device open.
+  [[nodiscard]] std::vector<std::string> Users(const HostDevice& device) const;
+  // "1234 (name)" of each process but this one that has `path` open, as far as /proc shows.
   [[nodiscard]] std::vector<std::string> ProcessesWithOpen(const std::string& path) const;
   // Names of the other devices of its IOMMU group, sorted.
   [[nodiscard]] std::vector<std::string> OthersInGroup(const HostDevice& device) const;

@@ -6,6 +6,8 @@
 #include <optional>
 #include <string_view>
 
+#include "vmm/plan/dma_signs.h"
+
 namespace microvm {
 namespace {
 
@@ -108,28 +110,6 @@ IommuFacts ReadIommu(const DtNode& device, const Reference& reference) {
   return facts;
 }
 
-// Properties that only bus masters have, and generic names (Devicetree Specification 2.2.2) of
-// nodes that are bus masters with few exceptions.
-constexpr std::array<std::string_view, 7> kMasterProperties = {
-    "iommus",          "dma-coherent",  "dma-noncoherent", "#dma-cells",
-    "snps,axi-config", "memory-region", "dma-channel-mask"};
-constexpr std::array<std::string_view, 18> kMasterNames = {
-    "ethernet", "usb", "mmc",         "sata",           "pcie",   "pci",     "gpu",
-    "dma",      "ufs", "ufshc",       "dma-controller", "crypto", "display", "display-controller",
-    "isp",      "npu", "video-codec", "sdhci"};
-
-std::vector<std::string> MasterSigns(const DtNode& node) {
-  std::vector<std::string> signs;
-  for (const std::string_view name : kMasterProperties) {
-    if (node.Property(name)) signs.push_back("it has '" + std::string(name) + "'");
-  }
-  const std::string_view generic = node.name().substr(0, node.name().find('@'));
-  if (std::find(kMasterNames.begin(), kMasterNames.end(), generic) != kMasterNames.end()) {
-    signs.push_back("nodes named '" + std::string(generic) + "' do DMA as a rule");
-  }
-  return signs;
-}
-
 }  // namespace
 
 DmaFacts ReadDma(const HostIndex& index, const IndexedNode& device) {
@@ -143,7 +123,7 @@ DmaFacts ReadDma(const HostIndex& index, const IndexedNode& device) {
       facts.isolated_msi = available && reference.target.IsCompatible("arm,gic-v3-its");
     }
   }
-  facts.signs = MasterSigns(device.node);
+  facts.signs = SignsOfDma(device.node);
   facts.windows = ReadDmaWindows(device.node);
   facts.coherent = IsCoherent(device.node);
   return facts;

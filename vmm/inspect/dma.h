@@ -21,7 +21,7 @@ struct IommuFacts {
 // How a device reaches memory.
 struct DmaFacts {
   std::vector<IommuFacts> iommus;  // of enabled IOMMUs only: the host ignores others
-  std::vector<std::string> signs;  // that it is a bus master, in words
+  std::vector<std::string> signs;  // that it is a bus master
   std::vector<DmaWindow> windows;  // of the buses above; empty: all memory at its own address
   bool coherent = false;           // drivers/of/address.c of Linux: of_dma_is_coherent
   bool isolated_msi = false;       // its MSIs go to an ITS; else VFIO wants allow_unsafe_interrupts

@@ -85,7 +85,7 @@ void AppendDma(std::string& out, const DmaFacts& dma) {
            "\n";
   }
   if (dma.iommus.empty()) out += "IOMMU: none\n";
-  for (const std::string& sign : dma.signs) out += "does DMA: " + sign + "\n";
+  for (const std::string& sign : dma.signs) out += "sign of DMA: " + sign + "\n";
   if (dma.coherent) out += "DMA is coherent\n";
   for (const DmaWindow& window : dma.windows) {
     out += "DMA window: " + Hex(window.bus_address) + " + " + Hex(window.size_bytes) +

@@ -101,7 +101,7 @@ void JudgeDma(const Inspection& inspection, std::vector<Reason>& reasons) {
     reasons.push_back({Verdict::kRefused,
                        "it does DMA, by the looks of it (" + Join(inspection.dma.signs) +
                            "), and no IOMMU stands before it",
-                       "if it is known to do none: dma = \"none\""});
+                       "if it is known to do none: dma = \"none\" and ignore_dma_signs = true"});
   }
 }
 

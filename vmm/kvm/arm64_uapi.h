@@ -57,11 +57,14 @@ constexpr std::uint64_t kMpidrEl1 = SystemRegister(3, 0, 0, 0, 5);
 // KVM_IRQ_LINE: type << 24 | INTID.
 constexpr std::uint32_t kIrqTypeSpi = 1U << 24;
 
-// Groups and attributes of the in-kernel vGICv3 (Documentation/virt/kvm/devices/arm-vgic-v3.rst).
+// Groups and attributes of the in-kernel vGICs (Documentation/virt/kvm/devices/arm-vgic-v3.rst and
+// arm-vgic.rst).
 constexpr std::uint32_t kVgicGroupAddress = 0;
 constexpr std::uint32_t kVgicGroupDistRegs = 1;
 constexpr std::uint32_t kVgicGroupNrIrqs = 3;
 constexpr std::uint32_t kVgicGroupControl = 4;
+constexpr std::uint64_t kVgicV2AddressDist = 0;
+constexpr std::uint64_t kVgicV2AddressCpu = 1;
 constexpr std::uint64_t kVgicV3AddressDist = 2;
 constexpr std::uint64_t kVgicV3AddressRedistRegion = 5;
 constexpr std::uint64_t kVgicControlInit = 0;
@@ -88,6 +91,8 @@ static_assert(kIrqTypeSpi == KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT);
 static_assert(kVgicGroupDistRegs == KVM_DEV_ARM_VGIC_GRP_DIST_REGS);
 static_assert(kVgicGroupNrIrqs == KVM_DEV_ARM_VGIC_GRP_NR_IRQS);
 static_assert(kVgicGroupControl == KVM_DEV_ARM_VGIC_GRP_CTRL);
+static_assert(kVgicV2AddressDist == KVM_VGIC_V2_ADDR_TYPE_DIST);
+static_assert(kVgicV2AddressCpu == KVM_VGIC_V2_ADDR_TYPE_CPU);
 static_assert(kVgicV3AddressDist == KVM_VGIC_V3_ADDR_TYPE_DIST);
 static_assert(kVgicV3AddressRedistRegion == KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION);
 static_assert(kVcpuGroupPmuV3 == KVM_ARM_VCPU_PMU_V3_CTRL);

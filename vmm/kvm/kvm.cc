@@ -31,6 +31,10 @@ constexpr std::array kRequired = {
                "answering them with an abort"},
 };
 
+// arch/arm64/kvm/vgic/vgic-init.c, kvm_vgic_get_max_vcpus: this many with a vGICv2 only, 512 with a
+// vGICv3. It tells them apart without a VM to try them on.
+constexpr unsigned kVgicV2MaximumVcpus = 8;
+
 int CheckExtension(const Fd& fd, int capability) {
   return CheckedIoctl(fd, IOCTL_CODE(KVM_CHECK_EXTENSION), static_cast<unsigned long>(capability));
 }
@@ -83,6 +87,7 @@ Kvm::Kvm(HostKernel& kernel) : fd_(OpenKvm(kernel)) {
   // Zero: a host that only knows the original, fixed 40 bits.
   limits_.ipa_bits = ipa_bits > 0 ? static_cast<unsigned>(ipa_bits) : 40;
   limits_.max_vcpus = static_cast<unsigned>(CheckExtension(fd_, KVM_CAP_MAX_VCPUS));
+  limits_.gic = limits_.max_vcpus > kVgicV2MaximumVcpus ? GicVersion::kV3 : GicVersion::kV2;
   limits_.pmu = CheckExtension(fd_, KVM_CAP_ARM_PMU_V3) > 0;
   limits_.sve = CheckExtension(fd_, KVM_CAP_ARM_SVE) > 0;
   limits_.pauth = CheckExtension(fd_, KVM_CAP_ARM_PTRAUTH_ADDRESS) > 0 &&

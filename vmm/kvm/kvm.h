@@ -17,10 +17,14 @@ struct Spi {
   auto operator<=>(const Spi&) const = default;
 };
 
+// The interrupt controllers that KVM can be. A guest's driver for the one does not drive the other.
+enum class GicVersion { kV2, kV3 };
+
 // What this host's KVM can give a guest; asked of /dev/kvm alone, before any VM exists.
 struct HostLimits {
   unsigned ipa_bits = 40;
   unsigned max_vcpus = 1;
+  GicVersion gic = GicVersion::kV3;  // the newest
   bool pmu = false;
   bool sve = false;
   bool pauth = false;

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 
+#include "arch/arm64/gic.h"
 #include "arch/arm64/guest_tree.h"
 #include "vmm/host/error.h"
 #include "vmm/kvm/arm64_uapi.h"
@@ -71,7 +72,7 @@ GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_s
   }
   MakeVcpus(parts);
   // After the vCPUs, none of which can be added to an initialised vGIC.
-  gic_.emplace(vm_, plan);
+  gic_.emplace(MakeGic(vm_, plan));
   if (plan.config.cpu.pmu) {
     for (const auto& vcpu : vcpus_) vcpu->InitialisePmu(kPmuIntid);
   }

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "arch/arm64/boot_image.h"
-#include "arch/arm64/gic_v3.h"
 #include "devices/mmio_bus.h"
 #include "devices/pl011.h"
 #include "devices/reset_stub.h"
@@ -80,7 +79,7 @@ class GuestBoot {
   Pl011 console_;
   std::deque<ResetStub> reset_stubs_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
-  std::optional<GicV3> gic_;
+  std::optional<KvmDevice> gic_;
   std::vector<std::unique_ptr<ArmedInterrupt>> interrupts_;
   std::deque<VcpuExits> exits_;
   std::vector<std::unique_ptr<VcpuThread>> threads_;

@@ -46,7 +46,7 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
       memory_(
           kernel, plan.ram,
           {.hugepage_bytes = plan.config.memory.hugepage_bytes, .lock = plan.config.memory.lock}),
-      containers_(std::move(opened.containers)),
+      spaces_(std::move(opened.spaces)),
       devices_(MakeDevices(plan, std::move(opened.devices))),
       stop_signals_(stop_signals),
       stop_descriptor_(loop_, DuplicateForLoop(stop_signals.fd())),
@@ -55,7 +55,9 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
   statistics_.name = plan.config.name;
   // What an earlier user left running, killed perhaps, stops before it can reach this guest's RAM.
   ResetDevices();
-  if (NeedsDma(plan)) containers_.mapped->MapDma(plan.ram, memory_.host_start());
+  for (const auto& entry : spaces_.entries) {
+    if (entry.maps_ram) entry.space->MapDma(plan.ram, memory_.host_start());
+  }
   counts_.resize(devices_.size());
   for (std::size_t index = 0; index < devices_.size(); ++index) {
     // The host keeps counting where an earlier user of the line left off.

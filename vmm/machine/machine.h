@@ -23,7 +23,7 @@ namespace microvm {
 
 // A virtual machine with all that outlives a reboot of its guest: memory, devices, console.
 // Members are built in their order and taken down in reverse: a device is closed, and with that
-// quiet, before the container that maps memory for it goes.
+// quiet, before the address space that maps memory for it goes.
 class Machine {
  public:
   // Takes the opened devices over. Throws a chain; nothing stays behind then.
@@ -66,7 +66,7 @@ class Machine {
   };
   std::vector<DeviceCounts> counts_;  // in the order of devices_
   std::vector<std::unique_ptr<LoopEvent>> diversions_;
-  VfioContainers containers_;
+  IoAddressSpaces spaces_;
   std::vector<std::unique_ptr<VfioPlatformDevice>> devices_;
   StopSignals& stop_signals_;
   asio::posix::stream_descriptor stop_descriptor_;

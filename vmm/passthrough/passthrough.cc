@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/passthrough/passthrough.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <map>
+#include <utility>
+
+#include "devices/vfio/container.h"
+#include "devices/vfio/ioas.h"
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
 #include "vmm/passthrough/host_clocks.h"
@@ -8,7 +16,15 @@
 namespace microvm {
 namespace {
 
-// A group is in one container, and a container maps the guest's RAM or nothing.
+void CheckBackend(const HostDevice& device, const PlatformConfig& config) {
+  if (!device.no_iommu) return;
+  if (config.backend == VfioBackend::kIommufd || config.device_fd) {
+    throw Error("iommufd needs an IOMMU, and none of the host's stands before it",
+                "leave 'backend' and 'device_fd' out");
+  }
+}
+
+// A group is in one address space, which maps the guest's RAM or nothing.
 void CheckSharedGroup(const std::vector<HostDevice>& before,
                       const std::vector<PlatformConfig>& platform, const HostDevice& device,
                       DmaMode dma) {
@@ -20,16 +36,91 @@ void CheckSharedGroup(const std::vector<HostDevice>& before,
   }
 }
 
-VfioContainer& ContainerFor(VfioContainers& containers, HostKernel& kernel, const HostSysfs& sysfs,
-                            const HostDevice& device, DmaMode dma) {
-  const auto get = [&](std::unique_ptr<VfioContainer>& container,
-                       IommuType type) -> VfioContainer& {
-    if (!container) container = std::make_unique<VfioContainer>(kernel, sysfs, type);
-    return *container;
-  };
-  if (device.no_iommu) return get(containers.no_iommu, IommuType::kNoIommu);
-  return get(dma == DmaMode::kIommu ? containers.mapped : containers.unmapped, IommuType::kType1);
-}
+// Opens devices, each in an address space that is made with its first device.
+class Opener {
+ public:
+  Opener(HostKernel& kernel, const HostSysfs& sysfs, IoAddressSpaces& spaces)
+      : kernel_(kernel), sysfs_(sysfs), spaces_(spaces) {}
+
+  // The device's descriptor and the index of its address space.
+  std::pair<Fd, std::size_t> Open(const HostDevice& host, const PlatformConfig& config) {
+    auto [fd, space] = TryOpen(host, config);
+    backend_of_group_.emplace(*host.iommu_group, spaces_.entries[space].backend);
+    return {std::move(fd), space};
+  }
+
+ private:
+  std::pair<Fd, std::size_t> TryOpen(const HostDevice& host, const PlatformConfig& config) {
+    if (config.device_fd) return Adopt(host, config);
+    if (config.backend != VfioBackend::kAuto) return OpenThrough(config.backend, host, config.dma);
+    // The kernel gives all of a group through one interface.
+    if (const auto found = backend_of_group_.find(*host.iommu_group);
+        found != backend_of_group_.end()) {
+      return OpenThrough(found->second, host, config.dma);
+    }
+    if (!host.vfio_device.empty()) {
+      try {
+        return OpenThrough(VfioBackend::kIommufd, host, config.dma);
+      } catch (const std::exception& error) {
+        if (!IsNotOffered(ErrnoOf(error))) throw;
+      }
+    }
+    return OpenThrough(VfioBackend::kGroup, host, config.dma);
+  }
+
+  // No /dev/iommu; no permission for it or for the device; MSIs that may be allowed for the group
+  // alone; an IOMMU that iommufd does not take. The group may do.
+  static bool IsNotOffered(int error) {
+    return error == ENOENT || error == EACCES || error == EPERM || error == EINVAL;
+  }
+
+  std::pair<Fd, std::size_t> Adopt(const HostDevice& host, const PlatformConfig& config) {
+    Fd cdev(kernel_, *config.device_fd);
+    const std::size_t index = SpaceFor(VfioBackend::kIommufd, host, config.dma);
+    auto& ioas = static_cast<Ioas&>(*spaces_.entries[index].space);
+    return {ioas.AdoptDevice(std::move(cdev), host), index};
+  }
+
+  std::pair<Fd, std::size_t> OpenThrough(VfioBackend backend, const HostDevice& host, DmaMode dma) {
+    const std::size_t before = spaces_.entries.size();
+    const std::size_t index = SpaceFor(backend, host, dma);
+    try {
+      return {spaces_.entries[index].space->OpenDevice(host), index};
+    } catch (...) {
+      // Nobody else is in a space that was made for this device.
+      if (index == before) spaces_.entries.pop_back();
+      throw;
+    }
+  }
+
+  std::size_t SpaceFor(VfioBackend backend, const HostDevice& host, DmaMode dma) {
+    const bool maps_ram = dma == DmaMode::kIommu;
+    auto& entries = spaces_.entries;
+    for (std::size_t index = 0; index < entries.size(); ++index) {
+      const auto& entry = entries[index];
+      if (entry.backend == backend && entry.no_iommu == host.no_iommu &&
+          entry.maps_ram == maps_ram) {
+        return index;
+      }
+    }
+    entries.push_back({backend, host.no_iommu, maps_ram, MakeSpace(backend, host)});
+    return entries.size() - 1;
+  }
+
+  std::unique_ptr<IoAddressSpace> MakeSpace(VfioBackend backend, const HostDevice& host) {
+    if (backend == VfioBackend::kGroup) {
+      const IommuType type = host.no_iommu ? IommuType::kNoIommu : IommuType::kType1;
+      return std::make_unique<VfioContainer>(kernel_, sysfs_, type);
+    }
+    if (!spaces_.iommufd) spaces_.iommufd = std::make_unique<const Fd>(Ioas::OpenIommufd(kernel_));
+    return std::make_unique<Ioas>(*spaces_.iommufd, sysfs_);
+  }
+
+  HostKernel& kernel_;
+  const HostSysfs& sysfs_;
+  IoAddressSpaces& spaces_;
+  std::map<unsigned, VfioBackend> backend_of_group_;
+};
 
 DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const VfioDevice& device,
                       const PlatformConfig& config, const std::shared_ptr<const DeviceTree>& tree) {
@@ -47,6 +138,7 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
   facts.can_reset = device.can_reset();
   facts.tree = tree;
   facts.node_path = *host.device_tree_path;
+  facts.no_iommu = host.no_iommu;
   return facts;
 }
 
@@ -82,25 +174,56 @@ std::shared_ptr<const DeviceTree> ReadHostTree(const HostSysfs& sysfs,
   return std::make_shared<const DeviceTree>(DeviceTree::FromDirectory(live));
 }
 
-OpenedDevices OpenDevices(HostKernel& kernel, const HostSysfs& sysfs,
-                          const std::vector<PlatformConfig>& platform) {
+void CheckPassedDescriptors(HostKernel& kernel, const VmConfig& config) {
+  const auto check = [&](std::optional<int> fd, const char* what) {
+    if (!fd) return;
+    struct stat status {};
+    const std::string which = "descriptor " + std::to_string(*fd);
+    const std::string remedy =
+        std::string("start microvm with ") + what + " open as this descriptor";
+    if (kernel.Fstat(*fd, &status) != 0) {
+      WithContext(Error(which + " is not open", remedy), [] { ThrowErrno("fstat"); });
+    }
+    if (!S_ISCHR(status.st_mode)) throw Error(which + " is no device", remedy);
+  };
+  check(config.iommu_fd, "/dev/iommu");
+  for (const PlatformConfig& platform : config.platform) {
+    WithContext(Error("cannot pass through '" + platform.host + "'"),
+                [&] { check(platform.device_fd, "its /dev/vfio/devices/vfioN"); });
+  }
+}
+
+OpenedDevices OpenDevices(HostKernel& kernel, const HostSysfs& sysfs, const VmConfig& config) {
   OpenedDevices opened;
+  if (config.iommu_fd) opened.spaces.iommufd = std::make_unique<const Fd>(kernel, *config.iommu_fd);
+  Opener opener(kernel, sysfs, opened.spaces);
   std::shared_ptr<const DeviceTree> tree;
   std::vector<HostDevice> hosts;
-  for (const PlatformConfig& config : platform) {
-    WithContext(Error("cannot pass through '" + config.host + "'"), [&] {
-      const HostDevice host = sysfs.Find(config.host);
-      CheckReady(host, config.dma);
-      CheckSharedGroup(hosts, platform, host, config.dma);
+  std::vector<std::size_t> space_of;
+  for (const PlatformConfig& platform : config.platform) {
+    WithContext(Error("cannot pass through '" + platform.host + "'"), [&] {
+      const HostDevice host = sysfs.Find(platform.host);
+      CheckReady(host, platform.dma);
+      CheckBackend(host, platform);
+      CheckSharedGroup(hosts, config.platform, host, platform.dma);
       hosts.push_back(host);
       if (!host.device_tree_path) throw Error("it has no node in a device tree");
-      VfioContainer& container = ContainerFor(opened.containers, kernel, sysfs, host, config.dma);
-      opened.devices.push_back(std::make_unique<VfioDevice>(container.OpenDevice(host)));
+      auto [fd, space] = opener.Open(host, platform);
+      space_of.push_back(space);
+      opened.devices.push_back(std::make_unique<VfioDevice>(std::move(fd)));
       if (!tree || !tree->Find(*host.device_tree_path)) {
         tree = ReadHostTree(sysfs, *host.device_tree_path);
       }
-      opened.facts.push_back(ReadFacts(sysfs, host, *opened.devices.back(), config, tree));
+      opened.facts.push_back(ReadFacts(sysfs, host, *opened.devices.back(), platform, tree));
+      opened.facts.back().backend = opened.spaces.entries[space].backend;
     });
+  }
+  // Only now: each device that joins a space may narrow it.
+  for (std::size_t index = 0; index < space_of.size(); ++index) {
+    const IoAddressSpaces::Entry& entry = opened.spaces.entries[space_of[index]];
+    if (!entry.maps_ram) continue;
+    WithContext(Error("cannot pass through '" + config.platform[index].host + "'"),
+                [&] { opened.facts[index].mappable = entry.space->MappableRanges(); });
   }
   return opened;
 }

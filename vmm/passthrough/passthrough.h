@@ -4,24 +4,31 @@
 #include <memory>
 #include <vector>
 
-#include "devices/vfio/container.h"
 #include "devices/vfio/device.h"
+#include "devices/vfio/io_address_space.h"
 #include "vmm/host/host_device.h"
 #include "vmm/plan/device_facts.h"
 
 namespace microvm {
 
-// The containers that a set of devices needs. One each, as a mapping is for a whole container.
-struct VfioContainers {
-  std::unique_ptr<VfioContainer> mapped;    // behind an IOMMU that maps the guest's RAM
-  std::unique_ptr<VfioContainer> unmapped;  // behind an IOMMU that maps nothing
-  std::unique_ptr<VfioContainer> no_iommu;
+// The I/O address spaces that a set of devices needs: at most one for each interface of VFIO and
+// for each answer to what is mapped, as a mapping is for all devices of its space. Members are
+// closed in reverse.
+struct IoAddressSpaces {
+  struct Entry {
+    VfioBackend backend;
+    bool no_iommu;
+    bool maps_ram;  // else nothing
+    std::unique_ptr<IoAddressSpace> space;
+  };
+  std::unique_ptr<const Fd> iommufd;  // stays where it is: the spaces refer to it
+  std::vector<Entry> entries;
 };
 
 // Devices of the host, opened, with what planning needs to know of them. Members are closed in
-// reverse: devices before their containers.
+// reverse: devices before their address spaces.
 struct OpenedDevices {
-  VfioContainers containers;
+  IoAddressSpaces spaces;
   std::vector<std::unique_ptr<VfioDevice>> devices;  // in the order of the configuration
   std::vector<DeviceFacts> facts;
 };
@@ -30,10 +37,15 @@ struct OpenedDevices {
 // way that this dma mode needs.
 void CheckReady(const HostDevice& device, DmaMode dma);
 
+// Throws Error if a descriptor that the configuration says is passed in is not one of a device.
+// Before the program opens a device, which may get the number.
+void CheckPassedDescriptors(HostKernel& kernel, const VmConfig& config);
+
 // Opens every device of the configuration. Throws a chain that names the device, with the remedy;
 // what was opened is closed again then.
-OpenedDevices OpenDevices(HostKernel& kernel, const HostSysfs& sysfs,
-                          const std::vector<PlatformConfig>& platform);
+//
+// Descriptors that the configuration passes in are taken over, and closed with the rest.
+OpenedDevices OpenDevices(HostKernel& kernel, const HostSysfs& sysfs, const VmConfig& config);
 
 // The host's device tree: the blob the kernel was booted with if it may be read and has
 // `node_path` (one read), else the live tree node by node (overlays applied at run time).

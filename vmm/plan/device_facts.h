@@ -10,6 +10,7 @@
 
 #include "vmm/config/vm_config.h"
 #include "vmm/fdt/device_tree.h"
+#include "vmm/memory/address_range.h"
 
 namespace microvm {
 
@@ -35,9 +36,13 @@ struct DeviceFacts {
   std::vector<RegionFacts> regions;
   std::vector<InterruptFacts> interrupts;
   std::vector<ClockFacts> clocks;
-  bool can_reset = false;                  // by VFIO_DEVICE_RESET
-  std::shared_ptr<const DeviceTree> tree;  // the host's
-  std::string node_path;                   // the device's node in it
+  bool can_reset = false;                     // by VFIO_DEVICE_RESET
+  std::shared_ptr<const DeviceTree> tree;     // the host's
+  std::string node_path;                      // the device's node in it
+  VfioBackend backend = VfioBackend::kGroup;  // the one it was opened through
+  bool no_iommu = false;                      // nothing stands between the device and memory
+  // What its IOMMU can map (dma = "iommu"), in ascending order; empty: the host does not tell.
+  std::vector<AddressRange> mappable;
 };
 
 // A device tree overlay, as read.

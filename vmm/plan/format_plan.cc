@@ -51,7 +51,9 @@ void AppendNode(std::string& text, const PlannedNode& node, const std::string& i
 
 void AppendDevice(std::string& text, const PlannedDevice& device) {
   text += "\n[[platform]]\nhost = " + Quoted(device.host) +
-          "\ndma = " + Quoted(ToString(device.dma)) + "\n";
+          "\ndma = " + Quoted(ToString(device.dma)) +
+          "\nbackend = " + Quoted(ToString(device.backend)) + "\n";
+  if (device.no_iommu) text += "# no IOMMU: VFIO taints the host's kernel\n";
   for (const PlannedRegion& region : device.regions) {
     text += "# region " + ToString(region.guest) + (region.mapped ? " mapped" : " trapped") + "\n";
   }
@@ -81,8 +83,11 @@ std::string FormatPlan(const VmPlan& plan) {
   text += "\n[cpu]\ncount = " + std::to_string(config.cpu.count) +
           "\npolicy = " + Quoted(ToString(config.cpu.policy)) + "\n";
   text += "# address bits " + std::to_string(plan.ipa_bits) + "\n";
-  text += "# GIC distributor " + ToString(plan.gic_distributor) + "\n";
-  text += "# GIC redistributors " + ToString(plan.gic_redistributors) + "\n";
+  const bool v3 = plan.gic.version == GicVersion::kV3;
+  text += (v3 ? "# GICv3 distributor " : "# GICv2 distributor ") + ToString(plan.gic.distributor) +
+          "\n";
+  text += (v3 ? "# GICv3 redistributors " : "# GICv2 CPU interface ") +
+          ToString(plan.gic.cpu_interfaces) + "\n";
   text += "# SPIs " + std::to_string(plan.spi_count) + "\n";
   text += "\n[memory]\nsize = " + std::to_string(plan.ram.size_bytes()) + "\n# RAM " +
           ToString(plan.ram) + "\n";

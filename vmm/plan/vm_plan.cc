@@ -10,7 +10,9 @@
 
 #include "vmm/memory/address_allocator.h"
 #include "vmm/plan/device_node.h"
+#include "vmm/plan/dma_signs.h"
 #include "vmm/plan/property_rules.h"
+#include "vmm/plan/ram_placement.h"
 #include "vmm/plan/reset_check.h"
 
 namespace microvm {
@@ -65,12 +67,28 @@ std::uint64_t RegionAlignment(std::uint64_t size_bytes, const PlatformLayout& la
                     std::max(kBlockBytes, layout.region_alignment));
 }
 
+// Behind an IOMMU that maps nothing a device may try; without one it reaches all of the host.
+void CheckDoesNoDma(const DeviceFacts& facts) {
+  const auto node = facts.tree->Find(facts.node_path);
+  if (!facts.no_iommu || facts.config.ignore_dma_signs || !node) return;
+  std::string signs;
+  for (const std::string& sign : SignsOfDma(*node)) signs += (signs.empty() ? "" : ", ") + sign;
+  if (signs.empty()) return;
+  throw Error("'" + facts.config.host +
+                  "' has no IOMMU before it, and its node says that it reads and writes memory by "
+                  "itself: " +
+                  signs,
+              "a guest could have '" + facts.config.host +
+                  "' overwrite all of the host's memory; if you know that it does no DMA, write "
+                  "ignore_dma_signs = true");
+}
+
 // The guest's SPIs, the console's being 0.
 class SpiAllocator {
  public:
   void Reserve(const std::string& owner, std::uint32_t spi, const PlatformLayout& layout) {
     if (spi >= layout.spi_maximum) {
-      throw Error("SPI " + std::to_string(spi) + " of " + owner + ": a GICv3 has " +
+      throw Error("SPI " + std::to_string(spi) + " of " + owner + ": a guest's GIC has " +
                   std::to_string(layout.spi_maximum) + " SPIs, from 0");
     }
     if (const auto [taken, is_new] = owners_.try_emplace(spi, owner); !is_new) {
@@ -168,6 +186,9 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const Placement& placement,
   PlannedDevice device{};
   device.host = config.host;
   device.dma = config.dma;
+  device.backend = facts.backend;
+  device.no_iommu = facts.no_iommu;
+  CheckDoesNoDma(facts);
   device.interrupt_path = config.interrupts;
   device.reset = config.reset;
   device.phandle = placement.phandle;
@@ -217,15 +238,13 @@ void MakeNamesUnique(std::vector<PlannedDevice>& devices) {
   }
 }
 
-AddressRange PlanRam(const VmConfig& config, const HostLimits& limits,
-                     const PlatformLayout& layout) {
-  const std::uint64_t room = (std::uint64_t{1} << limits.ipa_bits) - layout.ram_start.value;
-  if (config.memory.size_bytes > room) {
-    throw Error("memory.size: this host gives a guest " + std::to_string(limits.ipa_bits) +
-                    " address bits, which leave " + std::to_string(room >> 20) + " MiB for RAM",
-                "make memory.size smaller");
+PlannedGic PlanGic(const VmConfig& config, const HostLimits& limits, const PlatformLayout& layout) {
+  if (limits.gic == GicVersion::kV2) {
+    return {limits.gic, layout.gic_v2_distributor, layout.gic_v2_cpu_interface};
   }
-  return {layout.ram_start, config.memory.size_bytes};
+  return {limits.gic, layout.gic_distributor,
+          AddressRange(layout.gic_redistributors.start(),
+                       config.cpu.count * layout.redistributor_bytes)};
 }
 
 // Kernel, then the tree, then the initrd, each from a new block: all of it within the kernel's
@@ -304,7 +323,7 @@ std::string DeviceLabel(const std::string& host) {
 
 VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
                 const BootFacts& boot, const HostLimits& limits, const PlatformLayout& layout) {
-  const AddressRange ram = PlanRam(config, limits, layout);
+  const AddressRange ram = PlaceRam(config, devices, limits, layout);
   Conflicts conflicts;
   conflicts.Try([&] { CheckCpus(config, limits); });
   std::optional<PlannedBoot> planned_boot;
@@ -312,8 +331,11 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
 
   AddressAllocator addresses(DeviceWindows(layout, ram, limits.ipa_bits));
   addresses.Reserve("the guest's RAM", ram);
-  addresses.Reserve("the GIC's distributor", layout.gic_distributor);
-  addresses.Reserve("the GIC's redistributors", layout.gic_redistributors);
+  const PlannedGic gic = PlanGic(config, limits, layout);
+  addresses.Reserve("the GIC's distributor", gic.distributor);
+  addresses.Reserve(
+      gic.version == GicVersion::kV2 ? "the GIC's CPU interface" : "the GIC's redistributors",
+      gic.cpu_interfaces);
   addresses.Reserve("the console", layout.console);
   SpiAllocator spis;
   auto next_phandle = static_cast<std::uint32_t>(Phandle::kFirstFree);
@@ -336,8 +358,8 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
   }
   if (spis.count() > layout.spi_maximum) {
     conflicts.Try([&] {
-      throw Error("the devices have " + std::to_string(spis.count()) + " interrupts, a GICv3 has " +
-                  std::to_string(layout.spi_maximum) + " SPIs");
+      throw Error("the devices have " + std::to_string(spis.count()) +
+                  " interrupts, a guest's GIC has " + std::to_string(layout.spi_maximum) + " SPIs");
     });
   }
   conflicts.ThrowIfAny();
@@ -350,9 +372,7 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
           .ipa_bits = ipa_bits,
           .ram = ram,
           .mpidrs = std::move(mpidrs),
-          .gic_distributor = layout.gic_distributor,
-          .gic_redistributors = AddressRange(layout.gic_redistributors.start(),
-                                             config.cpu.count * layout.redistributor_bytes),
+          .gic = gic,
           .spi_count = (spis.count() + 31) / 32 * 32,
           .console = layout.console,
           .console_spi = Spi{0},

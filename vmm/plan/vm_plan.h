@@ -19,6 +19,8 @@ struct PlatformLayout {
   AddressRange gic_distributor;
   AddressRange gic_redistributors;  // window; each CPU takes redistributor_bytes of it
   std::uint64_t redistributor_bytes = 0;
+  AddressRange gic_v2_distributor;
+  AddressRange gic_v2_cpu_interface;
   AddressRange console;
   std::vector<AddressRange> device_windows;  // below RAM; what does not fit goes above it
   GuestAddress ram_start;
@@ -74,6 +76,8 @@ struct PlannedResets {
 struct PlannedDevice {
   std::string host;
   DmaMode dma;
+  VfioBackend backend;
+  bool no_iommu;
   InterruptPath interrupt_path;
   std::vector<PlannedRegion> regions;
   std::vector<PlannedInterrupt> interrupts;
@@ -95,6 +99,13 @@ struct PlannedBoot {
   AddressRange fdt;  // room for the tree
 };
 
+// The interrupt controller.
+struct PlannedGic {
+  GicVersion version;
+  AddressRange distributor;
+  AddressRange cpu_interfaces;  // v3: the redistributors; v2: the one place all CPUs have theirs at
+};
+
 // Every decision about a VM, before any of it exists. Pure data: the guest's device tree and the
 // recipe of Machine are functions of it.
 struct VmPlan {
@@ -102,8 +113,7 @@ struct VmPlan {
   unsigned ipa_bits;
   AddressRange ram;
   std::vector<std::uint64_t> mpidrs;  // affinity of each vCPU, as MPIDR_EL1 will show it
-  AddressRange gic_distributor;
-  AddressRange gic_redistributors;
+  PlannedGic gic;
   std::uint32_t spi_count;  // a multiple of 32
   AddressRange console;
   Spi console_spi;

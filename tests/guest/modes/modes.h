@@ -17,6 +17,7 @@ void RunIdle(Guest& guest);
 void RunInterrupts(Guest& guest);
 void RunLatency(Guest& guest);
 void RunOff(Guest& guest);
+void RunPmu(Guest& guest);
 void RunReboot(Guest& guest);
 void RunRegions(Guest& guest);
 void RunReset(Guest& guest);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "arch/arm64/gic_v3.h"
+#include "arch/arm64/gic.h"
 
 #include <doctest/doctest.h>
 
@@ -13,6 +13,7 @@ namespace microvm {
 namespace {
 
 using fakes::ChainOf;
+using fakes::Contains;
 using fakes::FakeKernel;
 using fakes::PlanInput;
 
@@ -23,7 +24,7 @@ TEST_CASE("the interrupt controller is made, sized, placed and initialised, then
   PlanInput input;
   input.devices = {fakes::TimerFacts(), fakes::CanFacts()};
   kernel.ClearLog();
-  { const GicV3 gic(vm, input.Make()); }
+  { const KvmDevice gic = MakeGic(vm, input.Make()); }
   CHECK(fakes::Lines(kernel.log()) ==
         "KVM_CREATE_DEVICE\n"
         "KVM_SET_DEVICE_ATTR 3/0x0\n"
@@ -45,7 +46,7 @@ TEST_CASE("edges and levels are two bits each, sixteen to a register") {
   facts.interrupts[14].automasked = false;  // SPI 15
   facts.interrupts[15].automasked = false;  // SPI 16
   input.devices = {facts};
-  const GicV3 gic(vm, input.Make());
+  const KvmDevice gic = MakeGic(vm, input.Make());
   const auto registers = kernel.registers();
   CHECK(registers.at({~0U, 0xc08}) == (2U << 2 | 2U << 30));
   CHECK(registers.at({~0U, 0xc0c}) == 2U);
@@ -61,7 +62,7 @@ TEST_CASE("the largest GIC that a plan can ask for is one that KVM makes") {
   DeviceFacts facts = fakes::TimerFacts();
   facts.interrupts.assign(959, {true});
   input.devices = {facts};
-  CHECK(ChainOf([&] { GicV3(vm, input.Make()); }) == "");
+  CHECK(ChainOf([&] { MakeGic(vm, input.Make()); }) == "");
 }
 
 TEST_CASE("each step that fails says what it was") {
@@ -77,10 +78,62 @@ TEST_CASE("each step that fails says what it was") {
     PlanInput input;
     input.devices = {fakes::TimerFacts()};
     kernel.FailMatching(call, EIO);
-    CHECK(ChainOf([&] { GicV3(vm, input.Make()); }) ==
+    CHECK(ChainOf([&] { MakeGic(vm, input.Make()); }) ==
           what + "  KVM_SET_DEVICE_ATTR: Input/output error\n");
     CHECK(kernel.Live() == std::vector<std::string>{"kvm", "vm"});
   }
+}
+
+// A host with a GICv2 and nothing newer.
+struct HostV2 {
+  HostV2() {
+    kernel.host.has_vgic_v3 = false;
+    kernel.host.has_vgic_v2 = true;
+    kernel.host.max_vcpus = 8;
+    input.devices = {fakes::TimerFacts(), fakes::CanFacts()};
+    input.limits = Kvm(kernel).limits();
+  }
+  FakeKernel kernel;
+  PlanInput input;
+};
+
+TEST_CASE("a GICv2 is made, sized, placed and initialised, then given the same triggers") {
+  HostV2 host;
+  REQUIRE(host.input.limits.gic == GicVersion::kV2);
+  const Kvm kvm(host.kernel);
+  const Vm vm(kvm, 40);
+  host.kernel.ClearLog();
+  { const KvmDevice gic = MakeGic(vm, host.input.Make()); }
+  CHECK(fakes::Lines(host.kernel.log()) ==
+        "KVM_CREATE_DEVICE\n"
+        "KVM_SET_DEVICE_ATTR 3/0x0\n"
+        "KVM_SET_DEVICE_ATTR 0/0x0\n"
+        "KVM_SET_DEVICE_ATTR 0/0x1\n"
+        "KVM_SET_DEVICE_ATTR 4/0x0\n"
+        "KVM_SET_DEVICE_ATTR 1/0xc08\n"
+        "close vgic\n");
+  CHECK(host.kernel.violations().empty());
+}
+
+TEST_CASE("a host whose KVM has neither says which one it should have had") {
+  HostV2 host;
+  host.kernel.host.has_vgic_v2 = false;
+  const Kvm kvm(host.kernel);
+  const Vm vm(kvm, 40);
+  CHECK(Contains(ChainOf([&] { MakeGic(vm, host.input.Make()); }),
+                 "this host's KVM has no vGICv2\n"));
+  host.input.limits.gic = GicVersion::kV3;
+  CHECK(Contains(ChainOf([&] { MakeGic(vm, host.input.Make()); }),
+                 "this host's KVM has no vGICv3\n"));
+}
+
+TEST_CASE("a GICv2's address that KVM refuses is named") {
+  HostV2 host;
+  host.kernel.FailMatching("KVM_SET_DEVICE_ATTR 0/0x1", EIO);
+  const Kvm kvm(host.kernel);
+  const Vm vm(kvm, 40);
+  CHECK(
+      Contains(ChainOf([&] { MakeGic(vm, host.input.Make()); }), "address of the CPU interface\n"));
 }
 
 }  // namespace
