@@ -102,6 +102,10 @@ std::vector<std::unique_ptr<ArmedInterrupt>> VfioPlatformDevice::ArmInterrupts(c
   for (std::uint32_t index = 0; index < plan_.interrupts.size(); ++index) {
     const Eventfds& eventfds = eventfds_[index];
     const Fd& vfio_trigger = eventfds.diverted != nullptr ? *eventfds.diverted : eventfds.trigger;
+    // What was signalled to an earlier boot and not taken is no interrupt of this one; a line that
+    // is still high says so itself.
+    DrainEventFd(vfio_trigger);
+    DrainEventFd(eventfds.trigger);
     const PlannedInterrupt& interrupt = plan_.interrupts[index];
     armed.push_back(std::make_unique<ArmedInterrupt>(*device_, interrupt.index, interrupt, vm,
                                                      vfio_trigger, eventfds.trigger,

@@ -87,6 +87,29 @@ TEST_CASE("too few huge pages say how many are needed and how to get them") {
   CHECK(kernel.Live().empty());
 }
 
+TEST_CASE("huge pages of a size that the host has not are not asked for again") {
+  FakeKernel kernel;
+  kernel.FailMatching("mmap", EINVAL);
+  CHECK(ChainOf([&] { GuestMemory(kernel, kRam, {.hugepage_bytes = 4U << 20, .lock = false}); }) ==
+        "cannot map 4 MiB of guest memory\n"
+        "  the host has no huge pages of 4096 KiB\n"
+        "    mmap: Invalid argument\n"
+        "to fix it:\n"
+        "  see which it has: ls /sys/kernel/mm/hugepages\n"
+        "  or remove 'hugepages' from the [memory] table\n");
+}
+
+TEST_CASE("memory that the host cannot map says what may limit it") {
+  FakeKernel kernel;
+  kernel.FailMatching("mmap", ENOMEM);
+  CHECK(ChainOf([&] { GuestMemory(kernel, kRam, {}); }) ==
+        "cannot map 4 MiB of guest memory\n"
+        "  mmap: Cannot allocate memory\n"
+        "to fix it:\n"
+        "  make memory.size smaller, or raise what limits a process's address space (ulimit -v, "
+        "sysctl vm.overcommit_memory)\n");
+}
+
 TEST_CASE("huge pages are used where they are asked for") {
   FakeKernel kernel;
   const GuestMemory memory(kernel, kRam, {.hugepage_bytes = 2U << 20, .lock = false});

@@ -67,6 +67,7 @@ TEST_CASE("the rate of any other clock is what the clock framework shows for its
   CHECK_FALSE(rates[3].has_value());  // an output that has no name
   CHECK_FALSE(rates[5].has_value());  // an index that is not listed
   CHECK_FALSE(rates[6].has_value());  // a provider without names
+  CHECK_FALSE(rates[7].has_value());  // a provider whose names are not for two cells
 }
 
 TEST_CASE("a clock's name cannot lead out of the folder of clocks") {
@@ -76,7 +77,7 @@ TEST_CASE("a clock's name cannot lead out of the folder of clocks") {
 }
 
 TEST_CASE("without debugfs no rate but the fixed ones is known") {
-  CHECK(Clocks().RatesOf("/named") == Rates(7));
+  CHECK(Clocks().RatesOf("/named") == Rates(8));
 }
 
 TEST_CASE("a rate of zero or of no number is not known") {

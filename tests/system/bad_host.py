@@ -111,6 +111,8 @@ def no_huge_pages(board):
         board.read("echo 0 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
     true("it runs with them", result.status == 0, result)
     true("all are free again", free == "16", free)
+    config = configuration("mode=off", platform=(), extra_memory='hugepages = "4M"')
+    refused(run(board, config), SET_UP, "no huge pages of 4096 KiB", "ls /sys/kernel/mm/hugepages")
 
 
 @test("system-virt", VIRT)

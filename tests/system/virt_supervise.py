@@ -84,3 +84,18 @@ def configuration_that_is_wrong(board):
     true("starts", line.startswith(
         "vm: FAILED exit=2 starts=1: microvm: the configuration is wrong: "), line)
     true("the wrong key", "cpu.count" in line, line)
+
+
+@test("system-virt", VIRT)
+def logs_are_bound(board):
+    """bound_logs: a log that grows without end is cut, what is written later is in it."""
+    folder = "/var/log/microvm"
+    output = board.read(
+        "/lib/microvm/bound_logs 1 & p=$!\n"
+        "( for turn in $(seq 40); do head -c 131072 /dev/zero | tr '\\0' x; sleep 0.1; done\n"
+        f"sleep 2; echo; echo last ) >>{folder}/flood.log\n"
+        f"kill $p; wc -c <{folder}/flood.log; wc -c <{folder}/flood.log.old; tail -n 1 {folder}/flood.log\n"
+        f"rm {folder}/flood.log*", 120).split()
+    true("the log is short", int(output[0]) <= 1 << 20, output)
+    equal("what is kept of before", output[1], str(1 << 20))
+    equal("its last line", output[2], "last")

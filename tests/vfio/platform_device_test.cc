@@ -238,5 +238,21 @@ TEST_CASE("a diverted interrupt signals another eventfd than the one KVM injects
   CHECK(Signals(device.kvm_trigger(0)) == 0);
 }
 
+TEST_CASE("what an earlier boot did not take of an interrupt is not the next boot's") {
+  Board board;
+  board.AddCan();
+  OpenedDevice opened(board);
+  const Fd diverted = MakeEventFd(board.kernel);
+  VfioPlatformDevice device(std::move(opened.device), CanPlan());
+  device.DivertInterrupt(0, diverted);
+  for (const Fd* eventfd : std::array{&diverted, &device.kvm_trigger(0)}) {
+    const std::uint64_t one = 1;
+    REQUIRE(::write(eventfd->get(), &one, sizeof(one)) == sizeof(one));
+  }
+  const auto armed = device.ArmInterrupts(opened.vm);
+  CHECK(Signals(diverted) == 0);
+  CHECK(Signals(device.kvm_trigger(0)) == 0);
+}
+
 }  // namespace
 }  // namespace microvm

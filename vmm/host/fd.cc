@@ -3,6 +3,9 @@
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstdint>
 
 #include "vmm/host/error.h"
 
@@ -30,6 +33,11 @@ Fd MakeEventFd(HostKernel& kernel) {
   const int raw = kernel.EventFd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (raw < 0) ThrowErrno("eventfd");
   return {kernel, raw};
+}
+
+void DrainEventFd(const Fd& eventfd) noexcept {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(eventfd.get(), &count, sizeof(count));
 }
 
 }  // namespace microvm

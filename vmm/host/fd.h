@@ -51,4 +51,7 @@ int CheckedIoctl(const Fd& fd, IoctlCode code, unsigned long argument = 0);
 // A non-blocking eventfd; throws std::system_error.
 Fd MakeEventFd(HostKernel& kernel);
 
+// Forgets what an eventfd of MakeEventFd was signalled.
+void DrainEventFd(const Fd& eventfd) noexcept;
+
 }  // namespace microvm

@@ -61,8 +61,10 @@ std::uint64_t SumOfCounts(std::string_view line) {
 std::vector<std::string> NamesIn(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    names.push_back(entry.path().filename().string());
+  // A process's folder may go while it is read.
+  for (fs::directory_iterator at(folder, error); !error && at != fs::directory_iterator();
+       at.increment(error)) {
+    names.push_back(at->path().filename().string());
   }
   std::sort(names.begin(), names.end());
   return names;

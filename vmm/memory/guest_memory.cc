@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <bit>
+#include <cerrno>
 #include <cstring>
 
 namespace microvm {
@@ -12,20 +13,44 @@ namespace {
 
 constexpr std::size_t kTransparentHugepageBytes = std::size_t{2} << 20;
 
+// What to say of huge pages that the kernel does not give: mmap's EINVAL is a size it has none of.
+Error NoHugePages(int error, std::uint64_t size_bytes, std::size_t hugepage_bytes) {
+  const std::string kib = std::to_string(hugepage_bytes >> 10);
+  const std::string without = "or remove 'hugepages' from the [memory] table";
+  if (error == EINVAL) {
+    return Error("the host has no huge pages of " + kib + " KiB",
+                 "see which it has: ls /sys/kernel/mm/hugepages\n" + without);
+  }
+  const std::string pages = std::to_string(size_bytes / hugepage_bytes);
+  return Error("too few free huge pages of " + kib + " KiB: the guest needs " + pages,
+               "echo " + pages + " > /sys/kernel/mm/hugepages/hugepages-" + kib +
+                   "kB/nr_hugepages\n" + without);
+}
+
+MemoryMapping MapHugePages(HostKernel& kernel, std::uint64_t size_bytes,
+                           std::size_t hugepage_bytes) {
+  const int order = std::countr_zero(hugepage_bytes);
+  try {
+    return MemoryMapping::Anonymous(kernel, size_bytes, hugepage_bytes,
+                                    MAP_HUGETLB | (order << MAP_HUGE_SHIFT));
+  } catch (const std::exception& error) {
+    std::throw_with_nested(NoHugePages(ErrnoOf(error), size_bytes, hugepage_bytes));
+  }
+}
+
 MemoryMapping MapRam(HostKernel& kernel, std::uint64_t size_bytes,
                      const GuestMemoryOptions& options) {
-  if (options.hugepage_bytes == 0) {
-    return MemoryMapping::Anonymous(kernel, size_bytes, kTransparentHugepageBytes, 0);
+  const std::string what =
+      "cannot map " + std::to_string(size_bytes >> 20) + " MiB of guest memory";
+  if (options.hugepage_bytes != 0) {
+    return WithContext(Error(what),
+                       [&] { return MapHugePages(kernel, size_bytes, options.hugepage_bytes); });
   }
-  const int order = std::countr_zero(options.hugepage_bytes);
-  const std::string kib = std::to_string(options.hugepage_bytes >> 10);
-  const std::string pages = std::to_string(size_bytes / options.hugepage_bytes);
-  const Error context("too few free huge pages of " + kib + " KiB: the guest needs " + pages,
-                      "echo " + pages + " > /sys/kernel/mm/hugepages/hugepages-" + kib +
-                          "kB/nr_hugepages\nor remove 'hugepages' from the [memory] table");
+  const Error context(what,
+                      "make memory.size smaller, or raise what limits a process's address space "
+                      "(ulimit -v, sysctl vm.overcommit_memory)");
   return WithContext(context, [&] {
-    return MemoryMapping::Anonymous(kernel, size_bytes, options.hugepage_bytes,
-                                    MAP_HUGETLB | (order << MAP_HUGE_SHIFT));
+    return MemoryMapping::Anonymous(kernel, size_bytes, kTransparentHugepageBytes, 0);
   });
 }
 
@@ -36,9 +61,7 @@ GuestMemory::GuestMemory(HostKernel& kernel, const AddressRange& range,
     : kernel_(kernel),
       range_(range),
       options_(options),
-      mapping_(WithContext(
-          Error("cannot map " + std::to_string(range.size_bytes() >> 20) + " MiB of guest memory"),
-          [&] { return MapRam(kernel, range.size_bytes(), options); })) {
+      mapping_(MapRam(kernel, range.size_bytes(), options)) {
   if (options.hugepage_bytes == 0) {
     // Advice only: a kernel without transparent huge pages answers EINVAL.
     kernel_.Madvise(mapping_.data(), mapping_.bytes().size(), MADV_HUGEPAGE);

@@ -28,8 +28,9 @@ std::optional<std::uint64_t> ReadDebugfsRate(const std::filesystem::path& root,
 }
 
 // The name of a provider's output (bindings/clock/clock.yaml in dt-schema: clock-output-names,
-// clock-indices); nothing if the tree does not say.
+// clock-indices); nothing if the tree does not say, as where two cells select a clock.
 std::optional<std::string> OutputName(const DtReference& clock) {
+  if (clock.arguments.size() > 1) return std::nullopt;
   const std::vector<std::string> names = clock.target.Strings("clock-output-names");
   std::size_t index = clock.arguments.empty() ? 0 : clock.arguments.front();
   if (const auto indices = clock.target.Property("clock-indices")) {
