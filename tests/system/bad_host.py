@@ -138,16 +138,24 @@ def missing_features(board):
                 SET_UP, "cpu.features", feature, "remove it")
 
 
+def with_feature(feature):
+    return configuration("mode=off", platform=(), cpu=f'features = ["{feature}"]')
+
+
 @test("system-virt", VIRT)
 def features(board):
-    """Features that the host has can be given to a guest; a PMU, without perf in its kernel, cannot."""
-    for feature in ("sve", "pauth"):
-        board.write("/tmp/vm.toml", configuration("mode=off", platform=(),
-                                                  cpu=f'features = ["{feature}"]'))
+    """Features that the host has can be given to a guest."""
+    for feature in ("pmu", "sve", "pauth"):
+        board.write("/tmp/vm.toml", with_feature(feature))
         result = board.run("microvm --config /tmp/vm.toml </dev/null 2>&1")
         true(f"{feature}: exit status 0", result.status == 0, result)
-    result = run(board, configuration("mode=off", platform=(), cpu='features = ["pmu"]'))
-    refused(result, SET_UP, "pmu", "remove it from cpu.features")
+
+
+@test("system-versal", VERSAL)
+def features_absent(board):
+    """Refused: features that the host's CPUs do not have."""
+    for feature in ("sve", "pauth"):
+        refused(run(board, with_feature(feature)), SET_UP, feature, "remove it from cpu.features")
 
 
 @test("system-virt", VIRT)

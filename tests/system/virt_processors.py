@@ -103,3 +103,13 @@ def without_pmu(board):
     run = Finished(board, configuration("mode=pmu", platform=()))
     equal("exit status", run.status, 0)
     equal("pmu", run.lines("pmu=")[-1]["pmu"], "0")
+
+
+@test("system-virt", VIRT)
+def with_pmu(board):
+    """A guest that was given a PMU counts with it, and an overflow interrupts it once."""
+    run = Finished(board, configuration("mode=pmu", platform=(), cpu='features = ["pmu"]'))
+    equal("exit status", run.status, 0)
+    line = run.lines("pmu=")[-1]
+    equal("pmu and overflows", (line["pmu"], line["overflows"]), ("1", "1"))
+    true("cycles were counted", int(line["cycles"]) > 0, line)
