@@ -52,11 +52,26 @@ TEST_CASE("--help and --version need nothing else and win over what follows") {
 
 TEST_CASE("the help names every option and every exit status") {
   const std::string help = kHelpText;
-  for (const char* word :
-       {"--config", "--stats", "--check", "--print-plan", "--print-restart", "--dump-dtb", "--help",
-        "--version", "device list", "device inspect", "device bind", "device unbind", "--tree",
-        "--json", "--force", "Ctrl-]", "0 the guest powered off", "1 set-up failed",
-        "2 the command line", "3 the guest failed"}) {
+  for (const char* word : {"--config",
+                           "--stats",
+                           "--check",
+                           "--print-plan",
+                           "--print-restart",
+                           "--dump-dtb",
+                           "--help",
+                           "--version",
+                           "device list",
+                           "device inspect",
+                           "device bind",
+                           "device unbind",
+                           "--tree",
+                           "--json",
+                           "--force",
+                           "Ctrl-]",
+                           "0 the guest powered off",
+                           "1 set-up failed",
+                           "2 the command line",
+                           "3 the guest failed"}) {
     CAPTURE(word);
     CHECK(fakes::Contains(help, word));
   }

@@ -73,7 +73,7 @@ TEST_CASE("an address or SPI that cannot be is an error at its place in the file
   CHECK(complaint({0x1000'0000, 0x2000'5000}, {}) ==
         address +
             "ff120000.timer region 0 at 0x10000000-0x100000ff overlaps the GIC's "
-            "redistributors at 0x10000000-0x1003ffff\n");
+            "redistributors at 0x10000000-0x1001ffff\n");
   CHECK(complaint({0x1400'0000, 0x2000'5000}, {}) ==
         address +
             "ff120000.timer region 1 at 0x20005000-0x20005fff overlaps ff070000.canfd region "
@@ -91,7 +91,7 @@ TEST_CASE("an address or SPI that cannot be is an error at its place in the file
   CHECK(complaint({}, {0}) == spi + "SPI 0 of ff120000.timer is the console's\n");
   CHECK(complaint({}, {40}) == spi + "SPI 40 of ff120000.timer is ff070000.canfd's\n");
   CHECK(complaint({}, {5, 5}) == spi + "SPI 5 of ff120000.timer is ff120000.timer's\n");
-  CHECK(complaint({}, {960}) == spi + "SPI 960 of ff120000.timer: a GICv3 has 960 SPIs, from 0\n");
+  CHECK(complaint({}, {960}) == spi + "SPI 960 of ff120000.timer: a guest's GIC has 960 SPIs, from 0\n");
   CHECK(complaint({}, {1, 2, 3}) == spi + "3 SPIs for 2 interrupts\n");
 }
 
