@@ -10,9 +10,9 @@ namespace microvm {
 
 namespace {
 
-constexpr const char* kTypeName = "KVM_DEV_TYPE_ARM_VGIC_V2";
+constexpr const char* kGicV2Type = "KVM_DEV_TYPE_ARM_VGIC_V2";
 
-Error NoVgic() {
+Error NoGicV2() {
   return Error("this host's KVM has no vGICv2",
                "the host needs a GICv2 with the virtualisation extensions (GICV and GICH in its "
                "device tree); check: dmesg | grep -i -e gic -e kvm");
@@ -21,11 +21,12 @@ Error NoVgic() {
 }  // namespace
 
 KvmDevice CreateGicV2(const Vm& vm) {
-  return WithContext(NoVgic(), [&] { return KvmDevice(vm, KVM_DEV_TYPE_ARM_VGIC_V2, kTypeName); });
+  return WithContext(NoGicV2(),
+                     [&] { return KvmDevice(vm, KVM_DEV_TYPE_ARM_VGIC_V2, kGicV2Type); });
 }
 
 void CheckGicV2(const Vm& vm) {
-  WithContext(NoVgic(), [&] { KvmDevice::Check(vm, KVM_DEV_TYPE_ARM_VGIC_V2, kTypeName); });
+  WithContext(NoGicV2(), [&] { KvmDevice::Check(vm, KVM_DEV_TYPE_ARM_VGIC_V2, kGicV2Type); });
 }
 
 void PlaceGicV2(KvmDevice& gic, const VmPlan& plan) {

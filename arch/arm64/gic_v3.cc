@@ -10,9 +10,9 @@ namespace microvm {
 
 namespace {
 
-constexpr const char* kTypeName = "KVM_DEV_TYPE_ARM_VGIC_V3";
+constexpr const char* kGicV3Type = "KVM_DEV_TYPE_ARM_VGIC_V3";
 
-Error NoVgic() {
+Error NoGicV3() {
   return Error("this host's KVM has no vGICv3",
                "the host needs a GICv3 (or a GICv4) whose virtualisation the kernel uses; "
                "check: dmesg | grep -i -e gic -e kvm");
@@ -21,11 +21,12 @@ Error NoVgic() {
 }  // namespace
 
 KvmDevice CreateGicV3(const Vm& vm) {
-  return WithContext(NoVgic(), [&] { return KvmDevice(vm, KVM_DEV_TYPE_ARM_VGIC_V3, kTypeName); });
+  return WithContext(NoGicV3(),
+                     [&] { return KvmDevice(vm, KVM_DEV_TYPE_ARM_VGIC_V3, kGicV3Type); });
 }
 
 void CheckGicV3(const Vm& vm) {
-  WithContext(NoVgic(), [&] { KvmDevice::Check(vm, KVM_DEV_TYPE_ARM_VGIC_V3, kTypeName); });
+  WithContext(NoGicV3(), [&] { KvmDevice::Check(vm, KVM_DEV_TYPE_ARM_VGIC_V3, kGicV3Type); });
 }
 
 void PlaceGicV3(KvmDevice& gic, const VmPlan& plan) {

@@ -23,12 +23,6 @@ Fd OpenContainer(HostKernel& kernel) {
   return WithContext(context, [&] { return OpenFd(kernel, kContainerPath, O_RDWR); });
 }
 
-std::string JoinLines(const std::vector<std::string>& lines) {
-  std::string text;
-  for (const std::string& line : lines) text += "\n  " + line;
-  return text;
-}
-
 [[noreturn]] void ThrowSetIommuFailed(const std::exception& error, IommuType type) {
   if (type == IommuType::kType1 && ErrnoOf(error) == EPERM) {
     std::throw_with_nested(
@@ -109,8 +103,7 @@ Fd VfioContainer::OpenGroup(const HostDevice& device) {
     switch (ErrnoOf(error)) {
       case EBUSY: {
         const auto users = sysfs_.ProcessesWithOpen(path);
-        std::throw_with_nested(Error("its IOMMU group is already in use" +
-                                         (users.empty() ? "" : " by process" + JoinLines(users)),
+        std::throw_with_nested(Error("its IOMMU group is already in use" + ByProcesses(users),
                                      "stop the process that has it"));
       }
       case EACCES:

@@ -16,12 +16,6 @@ namespace {
 // Every reserved window makes one range more; hosts have a handful.
 constexpr std::size_t kExpectedRanges = 16;
 
-std::string JoinLines(const std::vector<std::string>& lines) {
-  std::string text;
-  for (const std::string& line : lines) text += "\n  " + line;
-  return text;
-}
-
 Fd OpenCdev(HostKernel& kernel, const HostSysfs& sysfs, const HostDevice& device) {
   if (device.vfio_device.empty()) {
     throw Error("VFIO has made no character device for it",
@@ -109,8 +103,7 @@ void Ioas::ThrowBindFailed(const std::exception& error, const HostDevice& device
     case EBUSY: {
       const auto users = sysfs_.Users(device);
       std::throw_with_nested(
-          Error("it, or its IOMMU group, is already in use" +
-                    (users.empty() ? "" : " by process" + JoinLines(users)),
+          Error("it, or its IOMMU group, is already in use" + ByProcesses(users),
                 "stop the process that has it; a device of its group that is bound to a driver of "
                 "the host is a use, too"));
     }

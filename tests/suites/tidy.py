@@ -22,7 +22,7 @@ import sys
 import tempfile
 
 # Which build compiles what; the first that has the file counts.
-BUILDS = ("build/asan", "build/arm64")
+BUILDS = ("build/commands", "build/arm64")
 GCC_ONLY = re.compile(r"-fsanitize=.*|-m(no-)?outline-atomics|-W(no-)?(error|restrict)|-fno-tree-.*")
 
 

@@ -10,7 +10,7 @@
 namespace microvm {
 namespace {
 
-constexpr std::array<std::string_view, 3> kPolicies = {"optional", "required", "none"};
+constexpr std::array<std::string_view, 3> kResetPolicies = {"optional", "required", "none"};
 constexpr std::array<const char*, 3> kActions = {"write", "poll", "delay_us"};
 // A recipe runs while nothing else does: seconds at most, and no end is worse than an error.
 constexpr std::int64_t kMaximumUs = 10'000'000;
@@ -80,7 +80,7 @@ ResetStep ReadStep(TomlReader& reader) {
 
 ResetConfig ReadResetConfig(TomlReader& platform) {
   ResetConfig reset;
-  if (const auto policy = platform.Word("reset", {kPolicies.begin(), kPolicies.end()})) {
+  if (const auto policy = platform.Word("reset", {kResetPolicies.begin(), kResetPolicies.end()})) {
     reset.policy = static_cast<ResetPolicy>(*policy);
   }
   for (TomlReader& step : platform.Tables("recipe")) reset.recipe.push_back(ReadStep(step));

@@ -10,7 +10,7 @@
 namespace microvm {
 namespace {
 
-constexpr std::array<std::string_view, 3> kPolicies = {"other", "fifo", "rr"};
+constexpr std::array<std::string_view, 3> kSchedulingPolicies = {"other", "fifo", "rr"};
 constexpr std::array<std::string_view, 3> kRestarts = {"never", "on-failure", "always"};
 constexpr std::array<std::string_view, 2> kInterruptPaths = {"irqfd", "userspace"};
 constexpr std::array<std::string_view, 2> kDmaModes = {"none", "iommu"};
@@ -67,7 +67,7 @@ CpuConfig ReadCpu(TomlReader reader) {
     reader.Report("affinity",
                   "must list one host CPU for each of the " + std::to_string(cpu.count) + " vCPUs");
   }
-  cpu.policy = WordOr(reader, "policy", kPolicies, SchedulingPolicy::kOther);
+  cpu.policy = WordOr(reader, "policy", kSchedulingPolicies, SchedulingPolicy::kOther);
   if (const auto priority = reader.Integer("priority", 1, 99)) {
     cpu.priority = static_cast<int>(*priority);
   }
@@ -226,7 +226,7 @@ VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path)
 }
 
 std::string_view ToString(SchedulingPolicy policy) {
-  return kPolicies[static_cast<std::size_t>(policy)];
+  return kSchedulingPolicies[static_cast<std::size_t>(policy)];
 }
 
 std::string_view ToString(RestartPolicy policy) {

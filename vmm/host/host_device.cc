@@ -321,4 +321,10 @@ void HostSysfs::UnbindFromVfio(const HostDevice& device) const {
   WriteAttribute((BusPath(device.bus) / "drivers_probe").string(), device.name);
 }
 
+std::string ByProcesses(const std::vector<std::string>& processes) {
+  std::string text = processes.empty() ? "" : " by process";
+  for (const std::string& process : processes) text += "\n  " + process;
+  return text;
+}
+
 }  // namespace microvm

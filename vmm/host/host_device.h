@@ -83,4 +83,7 @@ class HostSysfs {
   std::filesystem::path root_;
 };
 
+// " by process" and the processes, one to a line; nothing if none is known.
+std::string ByProcesses(const std::vector<std::string>& processes);
+
 }  // namespace microvm
