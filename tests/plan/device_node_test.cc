@@ -274,7 +274,8 @@ TEST_CASE("a rate for a clock that is not there is a slip, named") {
   DeviceFacts facts = fakes::CanFacts();
   facts.config.clocks_hz = {{"cna_clk", 5}};
   CHECK(ChainOf([&] { Made(facts); }) ==
-        "/axi/canfd@ff070000: clocks: it has no clock 'cna_clk'\n");
+        "/axi/canfd@ff070000: clocks: it has no clock 'cna_clk'\n"
+        "to fix it:\n  its clocks are: can_clk, s_axi_aclk\n");
 }
 
 TEST_CASE("a node that the host's tree does not have is an error") {

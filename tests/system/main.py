@@ -35,6 +35,10 @@ def main(name, logs, pattern=""):
     for module in MODULES[name]:
         __import__(module)
     image = artifacts()
+    if not suites.matching(name, pattern):
+        print(f"  no test of {name} has {pattern!r} in its name; all of them:")
+        print("".join(f"    {test.name}\n" for test in suites.matching(name, "")), end="")
+        return 1
     run = suites.Run(name, image, test_files(image), logs, pattern)
     return 1 if run.all() else 0
 

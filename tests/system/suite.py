@@ -56,11 +56,16 @@ def test(suite, kind):
     return register
 
 
+def matching(suite, pattern):
+    """The tests of a suite whose names contain the pattern."""
+    return [test for test in ALL if test.suite == suite and pattern in test.name]
+
+
 class Run:
     """Runs the tests of a suite; tests with the same kind of board share one until one fails."""
 
     def __init__(self, suite, image, archive, logs, pattern):
-        self.tests = [test for test in ALL if test.suite == suite and pattern in test.name]
+        self.tests = matching(suite, pattern)
         self.suite, self.image, self.archive = suite, image, archive
         self.logs = pathlib.Path(logs)
         self.results = open(self.logs / f"{suite}.results", "w", encoding="utf-8")

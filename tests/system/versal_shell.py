@@ -46,6 +46,10 @@ def interactive():
         shell.expect("/root # ", 20)
         answer = shell.command("stty -a | cmp - /tmp/before && echo same modes")
         true("the terminal's modes", "same modes\n" in answer, answer)
+        shell.type(f"microvm --config {CONFIG}\n")
+        shell.expect("ecu: ready on can0", 60)  # the controller was reset after the first guest
+        shell.type("\x1dq")
+        shell.expect("/root # ", 20)
         answer = shell.command("grep -c vfio /proc/interrupts")
         true("the device is released", "\n0\n" in answer, answer)
         shell.type("exit\n")

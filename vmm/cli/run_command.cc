@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 
 #include "arch/arm64/boot_image.h"
 #include "arch/arm64/gic.h"
@@ -33,6 +35,23 @@ class PhaseClock {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
   std::vector<Phase> phases_;
 };
+
+// An output that is an input of the same machine would destroy it.
+void CheckIsNoInput(const char* option, const std::string& output,
+                    const std::vector<std::filesystem::path>& inputs) {
+  for (const std::filesystem::path& input : inputs) {
+    std::error_code error;
+    if (!std::filesystem::equivalent(output, input, error)) continue;
+    throw UsageError(std::string(option) + " " + output + " would overwrite " + input.string());
+  }
+}
+
+std::vector<std::filesystem::path> BootFiles(const BootConfig& config) {
+  std::vector<std::filesystem::path> files = config.overlays;
+  files.push_back(config.kernel);
+  if (config.initrd) files.push_back(*config.initrd);
+  return files;
+}
 
 int ExitStatus(StopReason reason) {
   return reason == StopReason::kCrash || reason == StopReason::kVcpuError ? 3 : 0;
@@ -86,11 +105,9 @@ std::vector<OverlayFile> ReadOverlays(const BootConfig& config) {
   return overlays;
 }
 
-Prepared Prepare(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs,
+Prepared Prepare(const VmConfig& config, HostKernel& kernel, const HostSysfs& sysfs,
                  PhaseClock& clock) {
-  const VmConfig config = ReadVmConfig(line.config);
   CheckPassedDescriptors(kernel, config);
-  clock.End("config");
   CheckPinnedMemory(config, sysfs);
   Kvm kvm(kernel);
   BootImages images(kernel, config.boot);
@@ -135,11 +152,9 @@ void TellOfMissingIommu(const VmPlan& plan) {
 }
 
 // `statistics` is filled as far as it goes, also when this throws.
-StopReason RunGuest(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs,
-                    StopSignals& stop_signals, Statistics& statistics) {
-  PhaseClock clock;
-  Prepared prepared = Prepare(line, kernel, sysfs, clock);
-  statistics.name = prepared.plan.config.name;
+StopReason RunGuest(const VmConfig& config, HostKernel& kernel, const HostSysfs& sysfs,
+                    StopSignals& stop_signals, PhaseClock& clock, Statistics& statistics) {
+  Prepared prepared = Prepare(config, kernel, sysfs, clock);
   TellOfMissingIommu(prepared.plan);
   Machine machine(kernel, sysfs, prepared.kvm, prepared.plan, prepared.images,
                   std::move(prepared.opened), stop_signals);
@@ -176,23 +191,44 @@ int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
     std::puts(std::string(ToString(ReadVmConfig(line.config).restart)).c_str());
     return 0;
   }
+  PhaseClock clock;
   if (line.command != Command::kRun) {
-    PhaseClock clock;
-    return Show(line, Prepare(line, kernel, sysfs, clock));
+    const VmConfig config = ReadVmConfig(line.config);
+    if (line.command == Command::kDumpDtb) {
+      CheckIsNoInput("--dump-dtb", line.dtb, {line.config});
+      CheckIsNoInput("--dump-dtb", line.dtb, BootFiles(config.boot));
+    }
+    return Show(line, Prepare(config, kernel, sysfs, clock));
   }
   StopSignals stop_signals;
-  // What a run cannot write at its end it must not start with.
-  if (line.stats) WriteStatisticsFile(*line.stats, "");
   Statistics statistics;
+  const auto write_failure = [&](int status) {
+    if (statistics.startup.empty()) statistics.startup = clock.phases();
+    WriteStatistics(line, statistics, status, "setup-failed");
+  };
+  if (line.stats) CheckIsNoInput("--stats", *line.stats, {line.config});
+  VmConfig config;
   try {
-    const StopReason reason = RunGuest(line, kernel, sysfs, stop_signals, statistics);
+    config = ReadVmConfig(line.config);
+  } catch (const ConfigError&) {
+    write_failure(2);
+    throw;
+  }
+  clock.End("config");
+  statistics.name = config.name;
+  if (line.stats) {
+    CheckIsNoInput("--stats", *line.stats, BootFiles(config.boot));
+    // What a run cannot write at its end it must not start with.
+    WriteStatisticsFile(*line.stats, "");
+  }
+  try {
+    const StopReason reason = RunGuest(config, kernel, sysfs, stop_signals, clock, statistics);
     const int status = ExitStatus(reason);
     if (status != 0) std::fprintf(stderr, "microvm: the guest failed: %s\n", ToString(reason));
     WriteStatistics(line, statistics, status, ToString(reason));
     return status;
-  } catch (const std::exception& error) {
-    const bool wrong = dynamic_cast<const ConfigError*>(&error) != nullptr;
-    WriteStatistics(line, statistics, wrong ? 2 : 1, "setup-failed");
+  } catch (const std::exception&) {
+    write_failure(1);
     throw;
   }
 }

@@ -28,7 +28,8 @@ std::uint64_t ReadValue(TomlReader& reader, std::string_view key, unsigned size_
   if (!number) return otherwise;
   const auto value = static_cast<std::uint64_t>(*number);
   if ((value & ~AllBits(size_bytes)) != 0) {
-    reader.Report(key, "does not fit in " + std::to_string(size_bytes) + " bytes");
+    reader.Report(key, "does not fit in " + std::to_string(size_bytes) +
+                           (size_bytes == 1 ? " byte" : " bytes"));
   }
   return value;
 }
@@ -47,7 +48,8 @@ void ReadAccess(TomlReader& reader, const char* action, ResetStep& step) {
   }
   step.value = ReadValue(reader, action, step.size_bytes, 0);
   step.mask = ReadValue(reader, "mask", step.size_bytes, AllBits(step.size_bytes));
-  if ((step.value & ~step.mask) != 0) reader.Report(action, "has bits that 'mask' has not");
+  if (reader.Has("mask") && (step.value & ~step.mask) != 0)
+    reader.Report(action, "has bits that 'mask' has not");
 }
 
 ResetStep ReadStep(TomlReader& reader) {

@@ -205,7 +205,8 @@ std::optional<std::uint64_t> TomlReader::Size(std::string_view key, std::uint64_
     size = static_cast<std::uint64_t>(number->get());
   }
   if (size && *size > 0 && *size % unit_bytes == 0) return size;
-  Report(key, "must be a size such as \"128M\", a multiple of " + FormatSize(unit_bytes));
+  const std::string unit = unit_bytes > 1 ? ", a multiple of " + FormatSize(unit_bytes) : "";
+  Report(key, "must be a size such as \"128M\"" + unit);
   return std::nullopt;
 }
 

@@ -386,7 +386,14 @@ void CheckClocks(const DeviceFacts& facts) {
           const auto index = static_cast<std::size_t>(&clock - facts.clocks.data());
           return name == (clock.name.empty() ? std::to_string(index) : clock.name);
         });
-    if (!known) throw Error(facts.node_path + ": clocks: it has no clock '" + name + "'");
+    if (known) continue;
+    std::string names;
+    for (std::size_t index = 0; index < facts.clocks.size(); ++index) {
+      const std::string& own = facts.clocks[index].name;
+      names += (index == 0 ? "" : ", ") + (own.empty() ? std::to_string(index) : own);
+    }
+    throw Error(facts.node_path + ": clocks: it has no clock '" + name + "'",
+                names.empty() ? "it has none" : "its clocks are: " + names);
   }
 }
 

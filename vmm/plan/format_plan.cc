@@ -39,14 +39,15 @@ std::string FormatValue(const std::vector<std::byte>& value) {
   return " = [" + result + "]";
 }
 
-void AppendNode(std::string& text, const PlannedNode& node, const std::string& indent) {
-  text += indent + node.name + " {\n";
+void AppendNode(std::string& text, const PlannedNode& node, const std::string& start,
+                const std::string& name) {
+  text += start + name + " {\n";
   for (const PlannedProperty& property : node.properties) {
-    text += indent + "#   " + property.name + FormatValue(property.value) + ";  /* " +
+    text += start + "  " + property.name + FormatValue(property.value) + ";  /* " +
             property.origin + " */\n";
   }
-  for (const PlannedNode& child : node.children) AppendNode(text, child, indent + "#   ");
-  text += indent + "}\n";
+  for (const PlannedNode& child : node.children) AppendNode(text, child, start + "  ", child.name);
+  text += start + "}\n";
 }
 
 void AppendDevice(std::string& text, const PlannedDevice& device) {
@@ -69,8 +70,10 @@ void AppendDevice(std::string& text, const PlannedDevice& device) {
     text += "# resets that do nothing " + std::to_string(device.resets->count) + " at " +
             ToString(*device.resets->registers) + "\n";
   }
-  AppendNode(text, device.node, "# node ");
-  for (const PlannedNode& node : device.companions) AppendNode(text, node, "# node ");
+  AppendNode(text, device.node, "# ", "node " + device.node.name);
+  for (const PlannedNode& node : device.companions) {
+    AppendNode(text, node, "# ", "node " + node.name);
+  }
   for (const std::string& line : device.left_out) text += "# left out " + line + "\n";
 }
 
