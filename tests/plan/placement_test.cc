@@ -91,7 +91,8 @@ TEST_CASE("an address or SPI that cannot be is an error at its place in the file
   CHECK(complaint({}, {0}) == spi + "SPI 0 of ff120000.timer is the console's\n");
   CHECK(complaint({}, {40}) == spi + "SPI 40 of ff120000.timer is ff070000.canfd's\n");
   CHECK(complaint({}, {5, 5}) == spi + "SPI 5 of ff120000.timer is ff120000.timer's\n");
-  CHECK(complaint({}, {960}) == spi + "SPI 960 of ff120000.timer: a guest's GIC has 960 SPIs, from 0\n");
+  CHECK(complaint({}, {960}) ==
+        spi + "SPI 960 of ff120000.timer: a guest's GIC has 960 SPIs, from 0\n");
   CHECK(complaint({}, {1, 2, 3}) == spi + "3 SPIs for 2 interrupts\n");
 }
 
