@@ -102,7 +102,7 @@ Fd VfioContainer::OpenGroup(const HostDevice& device) {
   } catch (const std::exception& error) {
     switch (ErrnoOf(error)) {
       case EBUSY: {
-        const auto users = sysfs_.ProcessesWithOpen(path);
+        const auto users = sysfs_.Users(device);
         std::throw_with_nested(Error("its IOMMU group is already in use" + ByProcesses(users),
                                      "stop the process that has it"));
       }
