@@ -115,7 +115,7 @@ class Tidy:
                               *self.arguments(words)],
                              cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True, check=False)
-        return run.stdout if run.returncode != 0 else ""
+        return "" if run.returncode == 0 else run.stdout or f"exit status {run.returncode}"
 
     def findings_together(self, sources):
         """{source: findings} of sources that are compiled alike, in as few runs as they allow."""
