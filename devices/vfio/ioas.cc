@@ -93,20 +93,21 @@ Fd Ioas::Attach(Fd cdev, const HostDevice& device) {
 }
 
 void Ioas::ThrowBindFailed(const std::exception& error, const HostDevice& device) const {
-  switch (ErrnoOf(error)) {
+  const std::vector<std::string> users = sysfs_.Users(device);
+  // A second user of the device itself is EINVAL (drivers/vfio/vfio_main.c: vfio_df_open).
+  const int number = ErrnoOf(error) == EINVAL && !users.empty() ? EBUSY : ErrnoOf(error);
+  switch (number) {
     case EPERM:
       std::throw_with_nested(
           Error("the host's IOMMU does not isolate message-signalled interrupts for this device",
                 "if the device cannot send MSIs (most platform devices cannot), allow it:\n"
                 "echo 1 > /sys/module/iommufd/parameters/allow_unsafe_interrupts\n"
                 "or, on the kernel's command line: iommufd.allow_unsafe_interrupts=1"));
-    case EBUSY: {
-      const auto users = sysfs_.Users(device);
+    case EBUSY:
       std::throw_with_nested(
           Error("it, or its IOMMU group, is already in use" + ByProcesses(users),
                 "stop the process that has it; a device of its group that is bound to a driver of "
                 "the host is a use, too"));
-    }
     case EINVAL:
       std::throw_with_nested(Error(
           "iommufd does not take it",

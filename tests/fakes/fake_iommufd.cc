@@ -119,7 +119,7 @@ long FakeDevice::Bind(void* argument) {
   if (iommufd == nullptr) return -EBADFD;
   if (kernel_.host.not_viable[spec_.group]) return -EBUSY;
   for (FakeDevice* other : kernel_.All<FakeDevice>()) {
-    if (other != this && other->bound_ && other->name() == name()) return -EBUSY;
+    if (other != this && other->bound_ && other->name() == name()) return -EINVAL;
   }
   if (!kernel_.host.coherent_iommu) return -EINVAL;
   if (!kernel_.host.isolates_msi) return -EPERM;

@@ -84,6 +84,14 @@ TEST_CASE("a device in use is not tried another way") {
   CHECK_FALSE(Contains(fakes::Lines(board.kernel.log()), "/dev/vfio/vfio"));
 }
 
+TEST_CASE("a device that another process has by its character device is not tried another way") {
+  CdevBoard board;
+  board.kernel.FailMatching("VFIO_DEVICE_BIND_IOMMUFD", EINVAL);
+  board.host.AddProcess(4711, "microvm", (board.host.root() / "dev/vfio/devices/vfio0").string());
+  CHECK(Contains(board.Complaint(), "is already in use by process\n      4711 (microvm)\n"));
+  CHECK_FALSE(Contains(fakes::Lines(board.kernel.log()), "/dev/vfio/vfio"));
+}
+
 TEST_CASE("the configuration forces one or the other") {
   CdevBoard board;
   board.config.platform[0].backend = VfioBackend::kGroup;

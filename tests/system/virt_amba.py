@@ -6,7 +6,7 @@ from host import PL031, Finished, bound, configuration
 from suite import equal, test, true
 from virt_interrupts import count_everywhere
 
-AMBA = BoardKind("virt", ("--amba",))
+AMBA = BoardKind("virt", ("--amba", "--smp", "1"))  # for exact counts: board.ONE_CPU
 DRIVER = f"basename $(readlink /sys/bus/amba/devices/{PL031}/driver)"
 
 

@@ -6,7 +6,7 @@ from host import PL031, Finished, Machine, bound, configuration
 from suite import equal, test, true
 from virt_interrupts import count_everywhere
 
-VIRT = BoardKind("virt")
+VIRT = BoardKind("virt", ("--smp", "1"))  # for exact counts: board.ONE_CPU
 RAM_KIB = 32 * 1024
 
 

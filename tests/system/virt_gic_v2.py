@@ -9,7 +9,7 @@ from virt_interrupts import count_everywhere, mode
 from virt_processors import linux, smp
 from virt_reboot import reboots
 
-GIC_V2 = BoardKind("virt", ("--gic-v2",))
+GIC_V2 = BoardKind("virt", ("--gic-v2", "--smp", "1"))  # for exact counts: board.ONE_CPU
 
 
 @test("system-virt", GIC_V2)

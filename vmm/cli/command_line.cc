@@ -17,11 +17,11 @@ const char* const kHelpText =
   microvm device inspect NAME [--json]     what one has, what keeps it from being passed through, the fix
   microvm device list | inspect [NODE] --tree FILE [--json]    the same, of a .dtb of any host
   microvm device bind NAME... | --config FILE [--force]      hand devices to VFIO
-  microvm device unbind NAME... | --config FILE [--force]    give them back to the host's drivers
+  microvm device unbind NAME... | --config FILE              give them back to the host's drivers
   microvm --help | --version
 
   --stats FILE   at exit, write what happened as JSON: start-up phases, exits, interrupts
-  --force        bind and unbind devices that are in use, too
+  --force        bind devices that the host uses, too
 
 In a terminal, Ctrl-] q ends the guest.
 Exit status: 0 the guest powered off, or was told to stop; 1 set-up failed; 2 the command line or
@@ -82,7 +82,7 @@ CommandLine ParseDevice(Arguments arguments) {
     const std::string argument = arguments.Next();
     if (argument == "--config" && takes_config) {
       line.config = arguments.ValueOf(argument);
-    } else if (argument == "--force" && takes_config) {
+    } else if (argument == "--force" && verb == "bind") {
       line.force = true;
     } else if (argument == "--tree" && !takes_config) {
       line.tree = arguments.ValueOf(argument);

@@ -125,7 +125,7 @@ std::vector<std::string> DeviceNames(const CommandLine& line) {
   return names;
 }
 
-// Of VFIO's driver the kernel would let the unbinding wait for the user to go.
+// Of VFIO's driver the kernel would let the unbinding wait for the user to go, force or not.
 void RefuseGuestsDevice(const HostSysfs& sysfs, const HostDevice& device) {
   if (!device.bound_to_vfio()) return;
   const std::vector<std::string> users = sysfs.Users(device);
@@ -181,11 +181,10 @@ int RunDeviceCommand(const CommandLine& line, const HostSysfs& sysfs) {
   }
   const bool bind = line.command == Command::kDeviceBind;
   for (const HostDevice& device : devices) {
-    if (line.force) break;
-    if (bind) {
-      RefuseHostsDevice(sysfs, device);
-    } else {
+    if (!bind) {
       RefuseGuestsDevice(sysfs, device);
+    } else if (!line.force) {
+      RefuseHostsDevice(sysfs, device);
     }
   }
   if (bind) {

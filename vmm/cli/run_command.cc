@@ -100,7 +100,16 @@ void CheckPinnedMemory(const VmConfig& config, const HostSysfs& sysfs) {
 std::vector<OverlayFile> ReadOverlays(const BootConfig& config) {
   std::vector<OverlayFile> overlays;
   for (const std::filesystem::path& path : config.overlays) {
-    overlays.push_back({path.string(), ReadFile(path.string())});
+    WithContext(
+        Error("overlay " + path.string(),
+              "[boot] overlay: a file that dtc has made of a source with /plugin/"),
+        [&] {
+          std::error_code error;
+          if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path, error)) {
+            throw Error("it is no regular file");
+          }
+          overlays.push_back({path.string(), ReadFile(path.string())});
+        });
   }
   return overlays;
 }
@@ -124,10 +133,10 @@ Prepared Prepare(const VmConfig& config, HostKernel& kernel, const HostSysfs& sy
 int Show(const CommandLine& line, const Prepared& prepared) {
   // A run finds out by itself, without the time that a virtual machine to ask takes.
   CheckGic(prepared.kvm, prepared.plan);
+  const std::vector<std::byte> tree = BuildGuestTree(prepared.plan, {});
   if (line.command == Command::kPrintPlan) {
     std::fputs(FormatPlan(prepared.plan).c_str(), stdout);
   } else if (line.command == Command::kDumpDtb) {
-    const std::vector<std::byte> tree = BuildGuestTree(prepared.plan, {});
     WithContext(Error("cannot write the device tree", "give --dump-dtb a path that can be written"),
                 [&] {
                   WriteFile(line.dtb, {reinterpret_cast<const char*>(tree.data()), tree.size()});

@@ -71,10 +71,13 @@ void OverlayMerger::CheckNode(const DtNode& overlay, const DeviceTree& tree,
                               const std::string& path, const std::string& file) {
   const auto there = tree.Find(path);
   for (const DtProperty& property : overlay.properties()) {
-    const std::string where = path + ": " + std::string(property.name);
+    const std::string where = (there ? there->path() : path) + ": " + std::string(property.name);
     const std::vector<std::byte> value(property.value.begin(), property.value.end());
-    if (there && there->Property(property.name) &&
-        std::find(kDecided.begin(), kDecided.end(), property.name) != kDecided.end()) {
+    // interrupts-extended would be read in place of the node's interrupts.
+    const std::string_view decided =
+        property.name == "interrupts-extended" ? "interrupts" : property.name;
+    if (there && there->Property(decided) &&
+        std::find(kDecided.begin(), kDecided.end(), decided) != kDecided.end()) {
       throw Error("overlay " + file + ": " + where + ": is decided by the plan",
                   "the keys 'address' and 'spi' of [[platform]] say where things are");
     }

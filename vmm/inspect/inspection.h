@@ -63,6 +63,7 @@ struct LiveFacts {
   bool vfio_driver = false;                // vfio-platform, or vfio-amba for AMBA devices, is there
   std::optional<bool> no_iommu_mode;       // module parameters; nothing: no such module
   std::optional<bool> unsafe_interrupts;
+  std::string unsafe_interrupts_module = "vfio_iommu_type1";  // that has the flag to set
   std::optional<bool> reset_required;
   std::string not_ready;  // what a start would say; "" if the device is ready
   std::string not_ready_fix;

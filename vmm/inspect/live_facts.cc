@@ -16,7 +16,11 @@ LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const HostDevice& device, DmaMod
   facts.group_members = sysfs.OthersInGroup(device);
   facts.vfio_driver = sysfs.HasVfioDriver(device.bus);
   facts.no_iommu_mode = sysfs.ModuleFlag("vfio", "enable_unsafe_noiommu_mode");
-  facts.unsafe_interrupts = sysfs.ModuleFlag("vfio_iommu_type1", "allow_unsafe_interrupts");
+  // A device goes by iommufd, or, if that may not take it, by its group: either flag will do.
+  const auto type1 = sysfs.ModuleFlag("vfio_iommu_type1", "allow_unsafe_interrupts");
+  const auto iommufd = sysfs.ModuleFlag("iommufd", "allow_unsafe_interrupts");
+  facts.unsafe_interrupts = type1.value_or(false) ? type1 : iommufd ? iommufd : type1;
+  if (iommufd && !type1) facts.unsafe_interrupts_module = "iommufd";
   facts.reset_required = sysfs.ModuleFlag("vfio_platform", "reset_required");
   try {
     CheckReady(device, dma);

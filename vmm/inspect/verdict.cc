@@ -156,7 +156,8 @@ std::vector<std::string> HostFixes(const Inspection& inspection) {
       !live.unsafe_interrupts.value_or(false)) {
     fixes.push_back(
         inspection.live
-            ? "echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
+            ? "echo 1 > /sys/module/" + live.unsafe_interrupts_module +
+                  "/parameters/allow_unsafe_interrupts"
             : "on the kernel's command line: vfio_iommu_type1.allow_unsafe_interrupts=1 "
               "(it has no msi-parent that isolates MSIs)");
   }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <exception>
 #include <map>
 #include <utility>
 
@@ -58,14 +59,24 @@ class Opener {
         found != backend_of_group_.end()) {
       return OpenThrough(found->second, host, config.dma);
     }
-    if (!host.vfio_device.empty()) {
-      try {
-        return OpenThrough(VfioBackend::kIommufd, host, config.dma);
-      } catch (const std::exception& error) {
-        if (!IsNotOffered(ErrnoOf(error))) throw;
-      }
+    if (host.vfio_device.empty()) return OpenThrough(VfioBackend::kGroup, host, config.dma);
+    try {
+      return OpenThrough(VfioBackend::kIommufd, host, config.dma);
+    } catch (const std::exception& error) {
+      if (!IsNotOffered(ErrnoOf(error)) || !sysfs_.Users(host).empty()) throw;
+      return OpenGroupInstead(host, config.dma, std::current_exception());
     }
-    return OpenThrough(VfioBackend::kGroup, host, config.dma);
+  }
+
+  // A host that offers iommufd and no groups has its say of what iommufd lacks.
+  std::pair<Fd, std::size_t> OpenGroupInstead(const HostDevice& host, DmaMode dma,
+                                              const std::exception_ptr& of_iommufd) {
+    try {
+      return OpenThrough(VfioBackend::kGroup, host, dma);
+    } catch (const std::exception& error) {
+      if (ErrnoOf(error) == ENOENT && spaces_.iommufd) std::rethrow_exception(of_iommufd);
+      throw;
+    }
   }
 
   // No /dev/iommu; no permission for it or for the device; MSIs that may be allowed for the group

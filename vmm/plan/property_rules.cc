@@ -106,6 +106,15 @@ bool HasProperty(const DtNode& node, std::string_view property) {
                      [&](const DtNode& child) { return HasProperty(child, property); });
 }
 
+// How many entries a list can have; the host's device says it best.
+std::size_t EntryLimit(const DeviceFacts& facts, std::string_view list,
+                       const DtProperty& property) {
+  if (list == "reg") return facts.regions.size();
+  if (list == "interrupts") return facts.interrupts.size();
+  if (list == "clocks") return facts.clocks.size();
+  return property.value.size() / 4;  // more entries than cells there cannot be
+}
+
 bool NamesSomething(const DeviceFacts& facts, const DtNode& device, const std::string& drop) {
   if (const std::size_t colon = drop.find(':'); colon != std::string::npos) {
     const std::string list = drop.substr(0, colon);
@@ -117,8 +126,7 @@ bool NamesSomething(const DeviceFacts& facts, const DtNode& device, const std::s
     std::size_t number = 0;
     const auto parsed = std::from_chars(entry.data(), entry.data() + entry.size(), number);
     const bool is_number = parsed.ec == std::errc() && parsed.ptr == entry.data() + entry.size();
-    // More entries than cells there cannot be.
-    return IsOneOf(names, entry) || (is_number && number < property->value.size() / 4);
+    return IsOneOf(names, entry) || (is_number && number < EntryLimit(facts, list, *property));
   }
   if (const std::size_t slash = drop.rfind('/'); slash != std::string::npos) {
     const auto child = facts.tree->Find(facts.node_path + "/" + drop.substr(0, slash));
@@ -179,6 +187,10 @@ std::vector<bool> DroppedEntries(const DeviceFacts& facts, const DtNode& device,
 
 void CheckDrop(const DeviceFacts& facts, const DtNode& device) {
   for (const std::string& drop : facts.config.drop) {
+    if (drop.substr(0, drop.find(':')) == "interrupts-extended") {
+      throw Error(facts.node_path +
+                  ": drop: interrupts of either property are called 'interrupts'");
+    }
     if (NamesSomething(facts, device, drop)) continue;
     throw Error(facts.node_path + ": drop: there is no property '" + drop + "' in it");
   }
