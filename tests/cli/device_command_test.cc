@@ -44,7 +44,7 @@ class Host {
     line.devices = devices;
     return Output(line);
   }
-  std::string Output(const CommandLine& line) const {
+  [[nodiscard]] std::string Output(const CommandLine& line) const {
     const fakes::CapturedStream out(STDOUT_FILENO);
     const int status = RunDeviceCommand(line, HostSysfs(tree.root()));
     CHECK(status == 0);
@@ -203,7 +203,7 @@ TEST_CASE("a device that the host uses is not bound, nor any named beside it, un
   line.command = Command::kDeviceBind;
   line.devices = {kUart};
   line.force = true;
-  host.Output(line);
+  static_cast<void>(host.Output(line));
   CHECK(host.tree.Read("sys/bus/platform/drivers/vfio-platform/bind") == kUart);
 }
 

@@ -249,7 +249,7 @@ TEST_CASE("a property that cannot be is reported at its value") {
       ": must be a string, a 32-bit cell, a list of either, true, or { bytes = \"00 0a\" }";
   for (const char* value :
        {"false", "-1", "0x100000000", "1.5", "[]", "[1, \"a\"]", "[[1]]", "{ bytes = \"0\" }",
-        "{ bytes = \"0g\" }", "{ bytes = 1 }", "{ words = \"00\" }", "\"a\\u0000b\""}) {
+        "{ bytes = \"0g\" }", "{ bytes = 1 }", "{ words = \"00\" }", R"("a\u0000b")"}) {
     CAPTURE(value);
     CHECK(problem("p\" = " + std::string(value)) ==
           "vm.toml:7:18: platform.properties.p" + std::string(kProblem));

@@ -11,7 +11,7 @@ namespace {
 using Action = ResetStep::Action;
 
 // `lines` in a [[platform]] table that begins at line 6 of a file called vm.toml.
-VmConfig Parse(const std::string& lines) {
+VmConfig ParseWith(const std::string& lines) {
   return ParseVmConfig(
       "[memory]\nsize = \"4M\"\n[boot]\nkernel = \"Image\"\n[[platform]]\nhost = \"d\"\n" + lines,
       "vm.toml");
@@ -19,7 +19,7 @@ VmConfig Parse(const std::string& lines) {
 
 std::string Problems(const std::string& lines) {
   try {
-    Parse(lines);
+    ParseWith(lines);
   } catch (const ConfigError& error) {
     return error.what();
   }
@@ -27,13 +27,13 @@ std::string Problems(const std::string& lines) {
 }
 
 TEST_CASE("without a word a reset is optional, and there is no recipe") {
-  const ResetConfig reset = Parse("").platform[0].reset;
+  const ResetConfig reset = ParseWith("").platform[0].reset;
   CHECK(reset.policy == ResetPolicy::kOptional);
   CHECK(reset.recipe.empty());
 }
 
 TEST_CASE("a recipe is read step by step") {
-  const ResetConfig reset = Parse(
+  const ResetConfig reset = ParseWith(
                                 "reset = \"required\"\n"
                                 "[[platform.recipe]]\nwrite = 1\noffset = 0x10\n"
                                 "[[platform.recipe]]\nregion = 2\noffset = 6\nsize = 2\n"
@@ -64,7 +64,7 @@ TEST_CASE("a recipe is read step by step") {
 
 TEST_CASE("a poll ends, and a register of eight bytes may have its top bit set") {
   const ResetConfig reset =
-      Parse("recipe = [{ poll = -1, offset = 8, size = 8 }, { write = 0, offset = 0 }]\n")
+      ParseWith("recipe = [{ poll = -1, offset = 8, size = 8 }, { write = 0, offset = 0 }]\n")
           .platform[0]
           .reset;
   CHECK(reset.recipe[0].us == 100'000);

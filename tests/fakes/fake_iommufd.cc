@@ -6,11 +6,6 @@
 #include "tests/fakes/fake_vfio.h"
 
 namespace microvm::fakes {
-namespace {
-
-constexpr std::uint64_t kPage = 4096;
-
-}  // namespace
 
 long FakeIommufd::AllocIoas(void* argument) {
   auto alloc = CopyIn<iommufd::IoasAlloc>(argument);

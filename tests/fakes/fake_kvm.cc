@@ -12,13 +12,6 @@
 #include "vmm/kvm/arm64_uapi.h"
 
 namespace microvm::fakes {
-namespace {
-
-constexpr std::uint64_t kPage = 4096;
-
-int NewNumber() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
-
-}  // namespace
 
 long FakeKvm::CheckExtension(int capability) const {
   if (const auto found = kernel_.host.capabilities.find(capability);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fcntl.h>
 #include <sys/types.h>
 
 #include <cerrno>
@@ -11,6 +12,11 @@
 #include <string_view>
 
 namespace microvm::fakes {
+
+constexpr std::uint64_t kPage = 4096;
+
+// A descriptor that the real kernel knows, too: for its number.
+inline int NewNumber() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
 // What is behind one descriptor of a FakeKernel. Results are the kernel's own on the inside: not
 // negative, or a negative errno. Called with the FakeKernel's lock held.

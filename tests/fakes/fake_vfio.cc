@@ -8,13 +8,6 @@
 #include <cerrno>
 
 namespace microvm::fakes {
-namespace {
-
-constexpr std::uint64_t kPage = 4096;
-
-int NewNumber() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
-
-}  // namespace
 
 long FakeContainer::Attach(bool no_iommu) {
   if (no_iommu && !kernel_.host.raw_io) return -EPERM;

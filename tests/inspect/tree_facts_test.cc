@@ -19,8 +19,8 @@ using fakes::ChainOf;
 using Paths = std::vector<std::string>;
 
 const HostIndex& Host() {
-  static const HostIndex kIndex(std::make_shared<const DeviceTree>(fakes::TreeBlob("inspect")));
-  return kIndex;
+  static const HostIndex index(std::make_shared<const DeviceTree>(fakes::TreeBlob("inspect")));
+  return index;
 }
 
 DtNode NodeOf(const std::string& path) { return Host().tree().Find(path).value(); }

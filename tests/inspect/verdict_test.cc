@@ -17,8 +17,8 @@ namespace {
 using fakes::Contains;
 
 const HostIndex& Host() {
-  static const HostIndex kIndex(std::make_shared<const DeviceTree>(fakes::TreeBlob("inspect")));
-  return kIndex;
+  static const HostIndex index(std::make_shared<const DeviceTree>(fakes::TreeBlob("inspect")));
+  return index;
 }
 
 InspectInput InputOf(const DtNode& node) {

@@ -23,6 +23,7 @@ import tempfile
 
 # Which build compiles what; the first that has the file counts.
 BUILDS = ("build/commands", "build/arm64")
+TOGETHER = 16  # sources at most
 GCC_ONLY = re.compile(r"-fsanitize=.*|-m(no-)?outline-atomics|-W(no-)?(error|restrict)|-fno-tree-.*")
 
 
@@ -122,7 +123,7 @@ class Tidy:
         if len(sources) == 1:
             return {sources[0]: self.findings(sources[0], str(self.top / sources[0]))}
         # clang-tidy takes its configuration from the folders above the file.
-        folder = self.top / "build/tidy" / os.path.dirname(sources[0])
+        folder = self.top / "build/tidy" / self.settings_folder(sources[0])
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", suffix=".cc", dir=folder) as file:
             file.writelines(f'#include "{self.top / source}"  // NOLINT(bugprone-suspicious-include)\n'
@@ -174,13 +175,22 @@ class Tidy:
             results.append((source, findings, False))
         return results
 
+    def settings_folder(self, source):
+        """The nearest folder above that has a .clang-tidy."""
+        return next(folder for folder in pathlib.PurePath(source).parents
+                    if (self.top / folder / ".clang-tidy").is_file())
+
     def neighbours(self):
-        """The sources in lists of those that lie in one folder and are compiled alike."""
+        """The sources in lists of those that have the same settings and are compiled alike."""
         lists = collections.defaultdict(list)
         for source in self.sources:
             folder, words = self.commands[source]
-            lists[os.path.dirname(source), folder, *self.arguments(words)].append(source)
-        return sorted(lists.values(), key=len, reverse=True)
+            # Each target's own folder of generated headers is empty.
+            alike = [word for word in self.arguments(words) if not re.fullmatch(r"-I\S*\.p", word)]
+            lists[self.settings_folder(source), folder, *alike].append(source)
+        parts = (sources[at:at + TOGETHER] for sources in lists.values()
+                 for at in range(0, len(sources), TOGETHER))
+        return sorted(parts, key=len, reverse=True)
 
 
 def main(top, cache, results_path):

@@ -20,6 +20,7 @@ namespace {
 using Rates = std::map<std::string, std::uint64_t>;
 
 std::shared_ptr<const DeviceTree> BoardTree(const std::string& board) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
   const char* folder = std::getenv("MICROVM_UPSTREAM_TREES");
   REQUIRE_MESSAGE(folder != nullptr, "MICROVM_UPSTREAM_TREES is not set");
   return std::make_shared<const DeviceTree>(ReadFile(std::string(folder) + "/" + board + ".dtb"));
@@ -63,6 +64,7 @@ void CheckGolden(const std::vector<DeviceFacts>& devices, const std::string& nam
   CHECK(fakes::RunDtc(BuildGuestTree(plan, {})).warnings == "");
   const std::string text = FormatPlan(plan);
   const std::string shown = text.substr(text.find("[[platform]]"));
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
   if (const char* folder = std::getenv("MICROVM_GOLDENS_TO")) {
     WriteFile(std::string(folder) + "/" + name, shown);
   }

@@ -24,7 +24,7 @@ struct CdevBoard : Board {
 };
 
 std::string Complaint(Board& board) {
-  const std::string chain = ChainOf([&] {
+  std::string chain = ChainOf([&] {
     const Fd iommufd = Ioas::OpenIommufd(board.kernel);
     Ioas ioas(iommufd, board.sysfs);
     const Fd device = ioas.OpenDevice(board.sysfs.Find(kCanName));

@@ -250,10 +250,9 @@ std::vector<std::pair<std::string, std::vector<std::byte>>> TomlReader::Properti
     return result;
   }
   for (const auto& [name, element] : *table) {
-    const auto report = [&, where = Qualified(key) + "." +
-                                    std::string(name.str())](std::string_view problem) {
-      problems_->Add(element.source(), where, problem);
-    };
+    const std::string where = Qualified(key) + "." + std::string(name.str());
+    const toml::source_region& place = element.source();
+    const auto report = [&](std::string_view problem) { problems_->Add(place, where, problem); };
     const auto value = ParseProperty(element);
     if (!IsPropertyName(name.str())) {
       report("is no name of a property");

@@ -13,6 +13,11 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kDecided = {"reg", "interrupts", "phandle"};
 
+Error Complaint(const std::string& file, const std::string& where, const std::string& what,
+                const std::string& remedy = {}) {
+  return Error("overlay " + file + ": " + where + ": " + what, remedy);
+}
+
 std::string Labels(const DeviceTree& tree) {
   std::string labels;
   const auto symbols = tree.Find("/__symbols__");
@@ -55,9 +60,8 @@ void CheckLabels(const DeviceTree& overlay, const DeviceTree& tree, const std::s
     if (!PathOf(tree, label.name).empty()) continue;
     const std::vector<std::string> uses = label.Strings();
     const std::string node = uses.empty() ? "?" : uses.front().substr(0, uses.front().find(':'));
-    throw Error("overlay " + file + ": " + node + ": the guest's tree has no label '" +
-                    std::string(label.name) + "'",
-                "its labels are: " + Labels(tree));
+    throw Complaint(file, node, "the guest's tree has no label '" + std::string(label.name) + "'",
+                    "its labels are: " + Labels(tree));
   }
 }
 
@@ -78,13 +82,12 @@ void OverlayMerger::CheckNode(const DtNode& overlay, const DeviceTree& tree,
         property.name == "interrupts-extended" ? "interrupts" : property.name;
     if (there && there->Property(decided) &&
         std::find(kDecided.begin(), kDecided.end(), decided) != kDecided.end()) {
-      throw Error("overlay " + file + ": " + where + ": is decided by the plan",
-                  "the keys 'address' and 'spi' of [[platform]] say where things are");
+      throw Complaint(file, where, "is decided by the plan",
+                      "the keys 'address' and 'spi' of [[platform]] say where things are");
     }
     const auto [setting, is_new] = settings_.try_emplace(where, Setting{file, value});
     if (!is_new && setting->second.value != value) {
-      throw Error("overlay " + file + ": " + where + ": has another value in overlay " +
-                  setting->second.file);
+      throw Complaint(file, where, "has another value in overlay " + setting->second.file);
     }
   }
   for (const DtNode& child : overlay.children()) {
@@ -109,8 +112,8 @@ std::vector<std::byte> OverlayMerger::Merge(std::span<const std::byte> tree,
     has_fragment = true;
     const std::string path = TargetPath(parsed, base, fragment);
     if (path.empty() || !base.Find(path)) {
-      throw Error("overlay " + file + ": " + fragment.path() + ": its target" +
-                  (path.empty() ? "" : " " + path) + " is no node of the guest's tree");
+      throw Complaint(file, fragment.path(),
+                      "its target " + path + " is no node of the guest's tree");
     }
     CheckNode(*content, base, path, file);
   }

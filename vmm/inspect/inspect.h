@@ -31,7 +31,7 @@ bool HasReachedRegion(const Inspection& inspection);
 DtNode FindNode(const HostIndex& index, const std::string& name);
 
 // The name Linux gives the device of a node (drivers/of/device.c: of_device_make_bus_id).
-std::string DeviceName(const IndexedNode& node);
+std::string DeviceName(const IndexedNode& device);
 
 // Decides `verdict`, `reasons`, `host_fixes` and `toml` from the rest and from `synthesis`, the
 // reasons that making the guest's node gave. Pure.

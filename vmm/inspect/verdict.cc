@@ -143,18 +143,18 @@ std::vector<std::string> HostFixes(const Inspection& inspection) {
                     (inspection.amba ? "CONFIG_VFIO_AMBA" : "CONFIG_VFIO_PLATFORM"));
   }
   if (!inspection.amba && inspection.reset_driver.empty() && live.reset_required.value_or(true)) {
-    fixes.push_back(
+    fixes.emplace_back(
         "on the kernel's command line: vfio-platform.reset_required=0 (Linux has no "
         "reset function for it)");
   }
   if (!BehindIommu(inspection) && !live.no_iommu_mode.value_or(false)) {
-    fixes.push_back(
+    fixes.emplace_back(
         "on the kernel's command line: vfio.enable_unsafe_noiommu_mode=1 (no IOMMU "
         "stands before it; taints the kernel)");
   }
   if (BehindIommu(inspection) && !inspection.dma.isolated_msi &&
       !live.unsafe_interrupts.value_or(false)) {
-    fixes.push_back(
+    fixes.emplace_back(
         inspection.live
             ? "echo 1 > /sys/module/" + live.unsafe_interrupts_module +
                   "/parameters/allow_unsafe_interrupts"
@@ -166,7 +166,7 @@ std::vector<std::string> HostFixes(const Inspection& inspection) {
         return view.property == "clocks" && !view.arguments.empty() && view.shared_with.empty();
       });
   if (gated && !live.bound_to_vfio) {
-    fixes.push_back(
+    fixes.emplace_back(
         "on the kernel's command line: clk_ignore_unused (no other node uses one of its "
         "clocks, which the host may switch off)");
   }

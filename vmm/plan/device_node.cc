@@ -77,6 +77,7 @@ class NodeMaker {
     device_.node = Copy(host_, Place::kDevice);
     AddOwnProperties();
     // A copied node may refer to further ones, which then stand behind it here.
+    // NOLINTNEXTLINE(modernize-loop-convert): the list grows
     for (std::size_t at = 0; at < beside_.size(); ++at) {
       const DtNode from = beside_[at];
       PlannedNode copy = Copy(from, Place::kBeside);
