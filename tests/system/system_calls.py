@@ -48,9 +48,11 @@ def count_calls(board, interrupts):
         taken = host_interrupts(board) - before
         if taken >= interrupts:
             break
-    window = board.read("cat /tmp/before; cat /tmp/trace").splitlines()
-    board.read("kill -INT $(pidof strace); sleep 0.3")
-    return window[1 + int(window[0]):], taken
+    # The trace of a guest that is never quiet grows faster than the serial line takes it.
+    window = board.read("n=$(wc -l </tmp/trace); kill -INT $(pidof strace); sleep 0.3\n"
+                        "sed -n \"$(($(cat /tmp/before) + 1)),${n}p\" /tmp/trace | head -n 1000 | "
+                        "cut -c1-100")
+    return window.splitlines(), taken
 
 
 @test("system-virt", VIRT)
