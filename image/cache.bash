@@ -46,7 +46,7 @@ cache_entry() {
 make_entry() {
   local kind=$1 entry=$2 lock=$3 make=$4 partial status
   shift 4
-  rm -rf "$cache_root/$kind"/partial.*
+  rm -rf "$cache_root/$kind"/partial.* # what a run that was killed left; the lock says that it is gone
   partial=$(mktemp -d "$cache_root/$kind/partial.XXXXXX")
   chmod 755 "$partial"
   set +e
