@@ -20,7 +20,7 @@
 namespace ecu {
 namespace {
 
-[[noreturn]] void ThrowErrno(const std::string& what, int error = errno) {
+[[noreturn]] void ThrowError(const std::string& what, int error) {
   throw std::system_error(error, std::generic_category(), what);
 }
 
@@ -94,11 +94,11 @@ int Transact(std::span<const std::byte> request) {
 
 void BringUpCanLink(const std::string& interface_name, const CanTiming& timing) {
   const unsigned int index = ::if_nametoindex(interface_name.c_str());
-  if (index == 0) ThrowErrno("CAN interface " + interface_name);
+  if (index == 0) ThrowError("CAN interface " + interface_name, errno);
 
   LinkRequest down(index, 0);
   if (const int error = Transact(down.Finish()); error != 0) {
-    ThrowErrno("take " + interface_name + " down", error);
+    ThrowError("take " + interface_name + " down", error);
   }
 
   LinkRequest up(index, IFF_UP);
@@ -118,7 +118,7 @@ void BringUpCanLink(const std::string& interface_name, const CanTiming& timing) 
   up.EndNest(data);
   up.EndNest(info);
   if (const int error = Transact(up.Finish()); error != 0) {
-    ThrowErrno("set the bit rates of " + interface_name + " and bring it up", error);
+    ThrowError("set the bit rates of " + interface_name + " and bring it up", error);
   }
 }
 

@@ -35,7 +35,7 @@ constexpr std::uint32_t kDefaultFrames = 2000;
 constexpr std::uint32_t kWindow = 16;
 constexpr seconds kReadyPatience{60};
 constexpr seconds kAnswerPatience{10};
-constexpr milliseconds kSendPatience{5000};
+constexpr milliseconds kRequestPatience{5000};
 
 // One exchange of numbered requests and answers.
 class Exchange {
@@ -79,7 +79,7 @@ class Exchange {
 
   void SendNext() {
     requests_[sent_].sent = steady_clock::now();
-    if (!bus_.Send(Request(sent_), kSendPatience)) {
+    if (!bus_.Send(Request(sent_), kRequestPatience)) {
       throw std::runtime_error(
           "no room in the transmit queue for 5 s: is another node on the bus?");
     }
@@ -153,7 +153,7 @@ int RunExchange(const std::string& interface_name, std::uint32_t frames) {
 
 int RunPowerOff(const std::string& interface_name) {
   CanSocket bus(interface_name);
-  if (bus.Send(EmptyFrame(kPowerOffId), kSendPatience)) return 0;
+  if (bus.Send(EmptyFrame(kPowerOffId), kRequestPatience)) return 0;
   std::fputs("ecu_tester: no room in the transmit queue for the power-off frame\n", stderr);
   return 1;
 }

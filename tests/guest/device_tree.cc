@@ -8,7 +8,6 @@ namespace {
 
 constexpr std::uint32_t kSharedInterrupt = 0;
 constexpr std::uint32_t kPrivateInterrupt = 1;
-constexpr std::uint32_t kFirstShared = 32;
 constexpr std::uint32_t kFirstPrivate = 16;
 constexpr std::uint32_t kEdgeFlags = 3;  // IRQ_TYPE_EDGE_RISING | IRQ_TYPE_EDGE_FALLING
 

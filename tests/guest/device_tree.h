@@ -19,6 +19,8 @@ struct PhysicalRange {
 
 enum class Trigger { kLevel, kEdge };
 
+inline constexpr std::uint32_t kFirstShared = 32;
+
 // An interrupt as the GIC numbers it: INTID, 16.. per CPU, 32.. shared.
 struct Interrupt {
   std::uint32_t intid = 0;

@@ -6,7 +6,6 @@
 namespace guest {
 namespace {
 
-constexpr std::uint32_t kFirstShared = 32;
 constexpr std::uint64_t kSoftwareInterrupt = 0xf00;  // GICD_SGIR
 
 // CPU interface (IHI 0048, 4.4).

@@ -7,8 +7,6 @@
 namespace guest {
 namespace {
 
-constexpr std::uint32_t kFirstShared = 32;
-
 // GICD_CTLR (IHI 0069, 12.9.4).
 constexpr std::uint32_t kAffinityRouting = 1 << 4;
 constexpr std::uint32_t kEnableGroup1 = 1 << 1;

@@ -18,24 +18,24 @@ namespace {
 using fakes::ChainOf;
 using Paths = std::vector<std::string>;
 
-const HostIndex& Host() {
+const HostIndex& Facts() {
   static const HostIndex index(std::make_shared<const DeviceTree>(fakes::TreeBlob("inspect")));
   return index;
 }
 
-DtNode NodeOf(const std::string& path) { return Host().tree().Find(path).value(); }
+DtNode NodeOf(const std::string& path) { return Facts().tree().Find(path).value(); }
 DtNode OnBus(const std::string& name) { return NodeOf("/bus@80000000/" + name); }
 
 std::vector<NodeRegion> RegionsOf(const DtNode& node) { return ReadRegions(node); }
 
-DmaFacts DmaOf(const std::string& name) { return ReadDma(Host(), Host().At(OnBus(name))); }
+DmaFacts DmaOf(const std::string& name) { return ReadDma(Facts(), Facts().At(OnBus(name))); }
 
 std::vector<InterruptLine> LinesOf(const std::string& name) {
   std::vector<InterruptLine> lines;
   const DtNode node = OnBus(name);
-  for (const Reference& reference : Host().At(node).references) {
+  for (const Reference& reference : Facts().At(node).references) {
     if (reference.supplier != SupplierClass::kInterrupt) continue;
-    lines.push_back(ReadInterruptLine(Host().tree(), node, reference));
+    lines.push_back(ReadInterruptLine(Facts().tree(), node, reference));
   }
   return lines;
 }
@@ -107,10 +107,10 @@ TEST_CASE("an empty page map has no answer") {
 
 TEST_CASE("page sharers are other enabled nodes, whole pages or not") {
   const DtNode serial = OnBus("serial@1000");
-  CHECK(Host().SharersOfPages(serial, RegionsOf(serial).front()) ==
+  CHECK(Facts().SharersOfPages(serial, RegionsOf(serial).front()) ==
         Paths{"/bus@80000000/timer@1800"});
   const DtNode plain = OnBus("plain@3000");
-  CHECK(Host().SharersOfPages(plain, RegionsOf(plain).front()).empty());
+  CHECK(Facts().SharersOfPages(plain, RegionsOf(plain).front()).empty());
 }
 
 TEST_CASE("interrupts of a GIC have a kind, a number and a trigger") {
@@ -141,14 +141,14 @@ TEST_CASE("a nexus that leads in a circle is an error that names it") {
 
 TEST_CASE("sharers of a line do not depend on the trigger; those of a clock on its output") {
   const DtNode shared = OnBus("shared-a@a000");
-  CHECK(Host().SharersOf(shared, Host().At(shared).references.front()) ==
+  CHECK(Facts().SharersOf(shared, Facts().At(shared).references.front()) ==
         Paths{"/bus@80000000/shared-b@b000"});
   const DtNode stubbed = OnBus("stubbed@4000");
-  const auto& references = Host().At(stubbed).references;
+  const auto& references = Facts().At(stubbed).references;
   const auto sharers_of = [&](const std::string& property, std::size_t index) {
     for (const Reference& reference : references) {
       if (reference.property == property && reference.index == index) {
-        return Host().SharersOf(stubbed, reference);
+        return Facts().SharersOf(stubbed, reference);
       }
     }
     return Paths{"no such reference"};
@@ -158,11 +158,11 @@ TEST_CASE("sharers of a line do not depend on the trigger; those of a clock on i
 }
 
 TEST_CASE("users of a node are those that refer to it") {
-  const auto users = Host().UsersOf(OnBus("gpio@6000"));
+  const auto users = Facts().UsersOf(OnBus("gpio@6000"));
   REQUIRE(users.size() == 1);
   CHECK(users[0].path == "/bus@80000000/needy@5000");
   CHECK(users[0].property == "mystery-gpios");
-  CHECK(Host().UsersOf(OnBus("plain@3000")).empty());
+  CHECK(Facts().UsersOf(OnBus("plain@3000")).empty());
 }
 
 TEST_CASE("an IOMMU is accepted where its driver says that DMA is coherent") {
@@ -186,18 +186,18 @@ TEST_CASE("a reset function is found by the first compatible, as VFIO does") {
 }
 
 TEST_CASE("a node is found by path, by Linux's name of its device, and by unit name") {
-  CHECK(FindNode(Host(), "/bus@80000000/plain@3000").path() == "/bus@80000000/plain@3000");
-  CHECK(FindNode(Host(), "80003000.plain").path() == "/bus@80000000/plain@3000");
-  CHECK(FindNode(Host(), "plain@3000").path() == "/bus@80000000/plain@3000");
-  CHECK(ChainOf([] { return FindNode(Host(), "/no"); }) == "the tree has no node /no\n");
-  CHECK(ChainOf([] { return FindNode(Host(), "plain"); }) ==
+  CHECK(FindNode(Facts(), "/bus@80000000/plain@3000").path() == "/bus@80000000/plain@3000");
+  CHECK(FindNode(Facts(), "80003000.plain").path() == "/bus@80000000/plain@3000");
+  CHECK(FindNode(Facts(), "plain@3000").path() == "/bus@80000000/plain@3000");
+  CHECK(ChainOf([] { return FindNode(Facts(), "/no"); }) == "the tree has no node /no\n");
+  CHECK(ChainOf([] { return FindNode(Facts(), "plain"); }) ==
         "the tree has no node 'plain'\nto fix it:\n  did you mean one of these?\n"
         "    /bus@80000000/plain@3000\n");
 }
 
 TEST_CASE("devices without an address are named after what is above them") {
-  CHECK(DeviceName(Host().At(NodeOf("/osc"))) == "osc");
-  CHECK(DeviceName(Host().At(OnBus("i2c@15000/sensor@48"))) == "80015000.i2c:sensor@48");
+  CHECK(DeviceName(Facts().At(NodeOf("/osc"))) == "osc");
+  CHECK(DeviceName(Facts().At(OnBus("i2c@15000/sensor@48"))) == "80015000.i2c:sensor@48");
 }
 
 }  // namespace

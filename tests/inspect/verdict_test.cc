@@ -16,28 +16,28 @@ namespace {
 
 using fakes::Contains;
 
-const HostIndex& Host() {
+const HostIndex& Index() {
   static const HostIndex index(std::make_shared<const DeviceTree>(fakes::TreeBlob("inspect")));
   return index;
 }
 
 InspectInput InputOf(const DtNode& node) {
   InspectInput input;
-  input.clocks = ReadClocks(Host().tree(), node, "/dev/null");
+  input.clocks = ReadClocks(Index().tree(), node, "/dev/null");
   return input;
 }
 
 Inspection Of(const std::string& name) {
-  const DtNode node = Host().tree().Find("/bus@80000000/" + name).value();
-  return Inspect(Host(), node, InputOf(node));
+  const DtNode node = Index().tree().Find("/bus@80000000/" + name).value();
+  return Inspect(Index(), node, InputOf(node));
 }
 
 // Of a host where everything is as a start needs it.
 Inspection OfReady(const std::string& name, bool no_iommu) {
-  const DtNode node = Host().tree().Find("/bus@80000000/" + name).value();
+  const DtNode node = Index().tree().Find("/bus@80000000/" + name).value();
   InspectInput input = InputOf(node);
   LiveFacts live;
-  live.name = DeviceName(Host().At(node));
+  live.name = DeviceName(Index().At(node));
   live.driver = "vfio-platform";
   live.bound_to_vfio = true;
   live.iommu_group = 3;
@@ -47,7 +47,7 @@ Inspection OfReady(const std::string& name, bool no_iommu) {
   live.unsafe_interrupts = true;
   live.reset_required = false;
   input.live = live;
-  return Inspect(Host(), node, input);
+  return Inspect(Index(), node, input);
 }
 
 bool HasReason(const Inspection& inspection, Verdict verdict, const std::string& text) {
@@ -112,8 +112,8 @@ TEST_CASE("no guest's node is made of what the CPU does not reach") {
 }
 
 TEST_CASE("a malformed node is refused with what is wrong, and nothing is thrown") {
-  const DtNode node = Host().tree().Find("/cut@1000").value();
-  const Inspection inspection = Inspect(Host(), node, {});
+  const DtNode node = Index().tree().Find("/cut@1000").value();
+  const Inspection inspection = Inspect(Index(), node, {});
   CHECK(inspection.verdict == Verdict::kRefused);
   CHECK(HasReason(inspection, Verdict::kRefused, "/cut@1000: reg: 12 bytes"));
 }
@@ -154,7 +154,7 @@ TEST_CASE("what the kernel has done outweighs what the tree suggests") {
 }
 
 TEST_CASE("what a start would say against a bound device is a reason to refuse it") {
-  const DtNode node = Host().tree().Find("/bus@80000000/plain@3000").value();
+  const DtNode node = Index().tree().Find("/bus@80000000/plain@3000").value();
   InspectInput input = InputOf(node);
   LiveFacts live;
   live.name = "80003000.plain";
@@ -162,7 +162,7 @@ TEST_CASE("what a start would say against a bound device is a reason to refuse i
   live.not_ready = "it has no IOMMU group";
   live.not_ready_fix = "boot the host with ...";
   input.live = live;
-  const Inspection inspection = Inspect(Host(), node, input);
+  const Inspection inspection = Inspect(Index(), node, input);
   CHECK(inspection.verdict == Verdict::kRefused);
   CHECK(inspection.reasons.front().text == "it has no IOMMU group");
   CHECK(inspection.reasons.front().fix == "boot the host with ...");

@@ -20,7 +20,7 @@ namespace {
 using fakes::Board;
 using namespace fakes::pl011;  // NOLINT(google-build-using-namespace): register names
 
-constexpr std::uint64_t kUart = 0x900'0000;
+constexpr std::uint64_t kUartAddress = 0x900'0000;
 
 // Puts `fd` in the place of standard input while it lives; gives it back.
 class StandardInput {
@@ -67,7 +67,7 @@ Board::Outcome RunWithConsole(Board& board, std::string& output) {
 std::vector<fakes::VcpuExit> Writes(const std::string& text) {
   std::vector<fakes::VcpuExit> exits;
   for (const char c : text) {
-    exits.push_back(fakes::MmioWrite(kUart + kDr, 1, static_cast<std::uint8_t>(c)));
+    exits.push_back(fakes::MmioWrite(kUartAddress + kDr, 1, static_cast<std::uint8_t>(c)));
   }
   return exits;
 }
@@ -128,9 +128,9 @@ class Reader {
   // Reads until it has all, one exit at a time.
   std::vector<fakes::VcpuExit> Script(std::size_t polls) {
     std::vector<fakes::VcpuExit> exits;
-    exits.push_back(fakes::MmioWrite(kUart + kLcrH, 4, kFifoEnable));
+    exits.push_back(fakes::MmioWrite(kUartAddress + kLcrH, 4, kFifoEnable));
     for (std::size_t count = 0; count < polls; ++count) {
-      exits.push_back(fakes::MmioRead(kUart + kDr, 4));
+      exits.push_back(fakes::MmioRead(kUartAddress + kDr, 4));
       if (count % 8 == 7) exits.push_back(fakes::Meanwhile([] { ::usleep(300); }));
     }
     exits.push_back(fakes::PowerOff());

@@ -57,7 +57,7 @@ TEST_CASE("statistics are one JSON object with every figure") {
 }
 
 TEST_CASE("statistics of nothing are still an object") {
-  CHECK(FormatJson({}) == R"({"name":"",
+  CHECK(FormatJson(Statistics{}) == R"({"name":"",
 "exit":{"status":0,"reason":""},
 "startup":{"first_run_boottime_ns":0},
 "boots":0,

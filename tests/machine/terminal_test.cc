@@ -85,7 +85,7 @@ class Child {
   pid_t pid_ = 0;
 };
 
-constexpr std::uint64_t kUart = 0x900'0000;
+constexpr std::uint64_t kConsole = 0x900'0000;
 
 // A guest with a console that runs until something from outside ends it; gives the reason.
 int RunUntilEnded() {
@@ -138,7 +138,7 @@ TEST_CASE("Ctrl-C in the terminal is the guest's; SIGTERM ends it and restores t
     board.config.console.enabled = true;
     std::vector<fakes::VcpuExit> script;
     for (int poll = 0; poll < 3000; ++poll) {
-      script.push_back(fakes::MmioRead(kUart, 4));
+      script.push_back(fakes::MmioRead(kConsole, 4));
       script.push_back(fakes::Meanwhile([&board] {
         const auto reads = board.kernel.mmio_reads();
         if (!reads.empty() && reads.back() == 0x03) ::kill(::getpid(), SIGTERM);
@@ -160,7 +160,7 @@ TEST_CASE("Ctrl-] Ctrl-] sends one Ctrl-], and Ctrl-] with anything else sends n
     board.config.console.enabled = true;
     std::vector<fakes::VcpuExit> script;
     for (int poll = 0; poll < 3000; ++poll) {
-      script.push_back(fakes::MmioRead(kUart, 4));
+      script.push_back(fakes::MmioRead(kConsole, 4));
       script.push_back(fakes::Meanwhile([&board] {
         std::string seen;
         for (const std::uint64_t value : board.kernel.mmio_reads()) {

@@ -12,7 +12,7 @@ using fakes::Contains;
 using fakes::PlanInput;
 
 constexpr std::uint64_t kMegabyte = 1U << 20;
-constexpr std::uint64_t kRam = 0x4000'0000;
+constexpr std::uint64_t kRamStart = 0x4000'0000;
 
 std::string Complaint(const PlanInput& input) {
   return fakes::ChainOf([&] { return input.Make(); });
@@ -25,9 +25,9 @@ TEST_CASE("kernel, tree and initrd follow each other in RAM") {
   input.boot.kernel_memory_bytes = 17 * kMegabyte;
   input.boot.initrd_bytes = 5;
   const PlannedBoot boot = input.Make().boot;
-  CHECK(boot.kernel.value == kRam);
-  CHECK(boot.fdt == AddressRange({kRam + 18 * kMegabyte}, 2 * kMegabyte));
-  CHECK(boot.initrd == AddressRange({kRam + 20 * kMegabyte}, 5));
+  CHECK(boot.kernel.value == kRamStart);
+  CHECK(boot.fdt == AddressRange({kRamStart + 18 * kMegabyte}, 2 * kMegabyte));
+  CHECK(boot.initrd == AddressRange({kRamStart + 20 * kMegabyte}, 5));
 }
 
 TEST_CASE("the kernel starts at its text offset") {
@@ -35,8 +35,8 @@ TEST_CASE("the kernel starts at its text offset") {
   input.boot.text_offset = 0x8'0000;
   input.boot.kernel_memory_bytes = 2 * kMegabyte;
   const PlannedBoot boot = input.Make().boot;
-  CHECK(boot.kernel.value == kRam + 0x8'0000);
-  CHECK(boot.fdt.start().value == kRam + 4 * kMegabyte);
+  CHECK(boot.kernel.value == kRamStart + 0x8'0000);
+  CHECK(boot.fdt.start().value == kRamStart + 4 * kMegabyte);
 }
 
 TEST_CASE("without an initrd none is placed") { CHECK_FALSE(PlanInput().Make().boot.initrd); }
@@ -46,7 +46,7 @@ TEST_CASE("a kernel and its tree fit exactly, and one byte more does not") {
   input.config.memory.size_bytes = 16 * kMegabyte;
   input.boot.kernel_memory_bytes = 14 * kMegabyte;
   CHECK(Fits(input));
-  CHECK(input.Make().boot.fdt.last().value == kRam + 16 * kMegabyte - 1);
+  CHECK(input.Make().boot.fdt.last().value == kRamStart + 16 * kMegabyte - 1);
   ++input.boot.kernel_memory_bytes;
   CHECK_FALSE(Fits(input));
 }
@@ -66,7 +66,7 @@ TEST_CASE("an initrd fits exactly, and one byte more does not") {
 
 TEST_CASE("absurd sizes in a kernel's header are refused as too large, none wraps") {
   for (const std::uint64_t absurd :
-       {UINT64_MAX, UINT64_MAX - kRam, std::uint64_t{1} << 63, 128 * kMegabyte + 1}) {
+       {UINT64_MAX, UINT64_MAX - kRamStart, std::uint64_t{1} << 63, 128 * kMegabyte + 1}) {
     CAPTURE(absurd);
     PlanInput kernel;
     kernel.boot.kernel_memory_bytes = absurd;

@@ -15,8 +15,10 @@
 namespace microvm {
 namespace {
 
+using fakes::CellsOf;
 using fakes::ChainOf;
 using fakes::Contains;
+using fakes::FindProperty;
 
 // A device with `facts` planned by the rules alone.
 PlannedDevice Made(const DeviceFacts& facts, PlannedDevice device = {}) {
@@ -29,19 +31,6 @@ std::string PropertyNames(const PlannedNode& node) {
   std::string names;
   for (const PlannedProperty& property : node.properties) names += property.name + " ";
   return names;
-}
-
-const PlannedProperty* Find(const PlannedNode& node, std::string_view name) {
-  const auto found =
-      std::find_if(node.properties.begin(), node.properties.end(),
-                   [&](const PlannedProperty& property) { return property.name == name; });
-  return found == node.properties.end() ? nullptr : &*found;
-}
-
-std::vector<std::uint32_t> Cells(const PlannedNode& node, std::string_view name) {
-  const PlannedProperty* property = Find(node, name);
-  if (property == nullptr) return {};
-  return DtProperty{name, property->value}.Cells().value();
 }
 
 // A node called "device" with what `body` writes, beside another with the phandle 9.
@@ -158,13 +147,13 @@ TEST_CASE("children cross with their own reg and status") {
   const PlannedDevice device = Made(fakes::FactsOf(fakes::SharedTree("corners"), "/child-parent"));
   REQUIRE(device.node.children.size() == 1);
   const PlannedNode& child = device.node.children.front();
-  CHECK(Cells(child, "reg") == std::vector<std::uint32_t>{3});
-  CHECK(Find(child, "status") != nullptr);
+  CHECK(CellsOf(child, "reg") == std::vector<std::uint32_t>{3});
+  CHECK(FindProperty(child, "status") != nullptr);
 }
 
 TEST_CASE("a child's interrupt parent, which the guest does not have, does not cross") {
   const PlannedDevice device = Made(fakes::FactsOf(fakes::SharedTree("corners"), "/child-parent"));
-  CHECK(Find(device.node.children.front(), "interrupt-parent") == nullptr);
+  CHECK(FindProperty(device.node.children.front(), "interrupt-parent") == nullptr);
 }
 
 TEST_CASE("reg and interrupts are what the plan decided") {
@@ -173,11 +162,11 @@ TEST_CASE("reg and interrupts are what the plan decided") {
                     {AddressRange({0x1400'0000}, 0x2'0000), false}};
   device.interrupts = {{Spi{5}, Trigger::kLevel}, {Spi{6}, Trigger::kEdge}};
   device = Made(fakes::TimerFacts(), device);
-  CHECK(Cells(device.node, "reg") ==
+  CHECK(CellsOf(device.node, "reg") ==
         std::vector<std::uint32_t>{1, 0x2000'0000, 0, 0x1000, 0, 0x1400'0000, 0, 0x2'0000});
-  CHECK(Cells(device.node, "interrupts") == std::vector<std::uint32_t>{0, 5, 4, 0, 6, 1});
-  CHECK(Find(device.node, "reg")->origin == "plan");
-  CHECK(Find(device.node, "interrupt-names")->origin == "host");
+  CHECK(CellsOf(device.node, "interrupts") == std::vector<std::uint32_t>{0, 5, 4, 0, 6, 1});
+  CHECK(FindProperty(device.node, "reg")->origin == "plan");
+  CHECK(FindProperty(device.node, "interrupt-names")->origin == "host");
 }
 
 TEST_CASE("a node is named after its first region's guest address, or has no address") {
@@ -194,7 +183,7 @@ TEST_CASE("each clock becomes a fixed clock with a phandle of its own") {
   CHECK(device.clocks[0].rate_hz == 25'000'000);
   CHECK(device.clocks[1].phandle == 4);
   CHECK(device.clocks[1].rate_hz == 33'333'000);
-  CHECK(Cells(device.node, "clocks") == std::vector<std::uint32_t>{3, 4});
+  CHECK(CellsOf(device.node, "clocks") == std::vector<std::uint32_t>{3, 4});
 }
 
 TEST_CASE("phandles count on from device to device") {
@@ -243,7 +232,7 @@ TEST_CASE("dropped clocks need no rate and leave no node") {
   facts.config.drop = {"clocks"};
   const PlannedDevice device = Made(facts);
   CHECK(device.clocks.empty());
-  CHECK(Find(device.node, "clocks") == nullptr);
+  CHECK(FindProperty(device.node, "clocks") == nullptr);
 }
 
 TEST_CASE("properties that name nodes or addresses of the host alone are refused") {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/plan/plan_input.h"
 
+#include <algorithm>
+
 #include "arch/arm64/layout.h"
 #include "tests/fakes/host_tree.h"
 #include "vmm/passthrough/host_clocks.h"
@@ -32,6 +34,19 @@ DeviceFacts FactsOf(const std::shared_ptr<const DeviceTree>& tree, const std::st
   facts.tree = tree;
   facts.node_path = node;
   return facts;
+}
+
+const PlannedProperty* FindProperty(const PlannedNode& node, std::string_view name) {
+  const auto found =
+      std::find_if(node.properties.begin(), node.properties.end(),
+                   [&](const PlannedProperty& property) { return property.name == name; });
+  return found == node.properties.end() ? nullptr : &*found;
+}
+
+std::vector<std::uint32_t> CellsOf(const PlannedNode& node, std::string_view name) {
+  const PlannedProperty* property = FindProperty(node, name);
+  if (property == nullptr) return {};
+  return DtProperty{name, property->value}.Cells().value();
 }
 
 DeviceFacts CanFacts() {

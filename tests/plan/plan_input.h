@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "vmm/plan/vm_plan.h"
@@ -26,6 +28,10 @@ std::shared_ptr<const DeviceTree> SharedTree(const std::string& name);
 
 // Facts of a node of a tree: no regions, interrupts or clocks.
 DeviceFacts FactsOf(const std::shared_ptr<const DeviceTree>& tree, const std::string& node);
+
+// A property of a planned node, and its cells; nothing if the node does not have it.
+const PlannedProperty* FindProperty(const PlannedNode& node, std::string_view name);
+std::vector<std::uint32_t> CellsOf(const PlannedNode& node, std::string_view name);
 
 // The CAN controller of board.dts as VFIO shows it: one mapped region, one level interrupt.
 DeviceFacts CanFacts();

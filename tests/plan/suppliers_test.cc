@@ -14,8 +14,10 @@
 namespace microvm {
 namespace {
 
+using fakes::CellsOf;
 using fakes::ChainOf;
 using fakes::Contains;
+using fakes::FindProperty;
 using fakes::PlanInput;
 
 constexpr const char* kPhyReset = "mdio/ethernet-phy@0/reset-gpios";
@@ -37,55 +39,42 @@ DeviceFacts Mac() {
 }
 
 // `facts` planned by the rules alone, phandles from 10.
-PlannedDevice Made(const DeviceFacts& facts, const PassedNodes& passed = {}) {
+PlannedDevice MadeBeside(const DeviceFacts& facts, const PassedNodes& passed = {}) {
   std::uint32_t phandle = 10;
   PlannedDevice device{};
   MakeDeviceNode(facts, device, phandle, passed);
   return device;
 }
 
-const PlannedProperty* Find(const PlannedNode& node, std::string_view name) {
-  const auto found =
-      std::find_if(node.properties.begin(), node.properties.end(),
-                   [&](const PlannedProperty& property) { return property.name == name; });
-  return found == node.properties.end() ? nullptr : &*found;
-}
-
-std::vector<std::uint32_t> Cells(const PlannedNode& node, std::string_view name) {
-  const PlannedProperty* property = Find(node, name);
-  if (property == nullptr) return {};
-  return DtProperty{name, property->value}.Cells().value();
-}
-
 std::vector<std::string> Strings(const PlannedNode& node, std::string_view name) {
-  const PlannedProperty* property = Find(node, name);
+  const PlannedProperty* property = FindProperty(node, name);
   if (property == nullptr) return {};
   return DtProperty{name, property->value}.Strings();
 }
 
-std::uint32_t PhandleOf(const PlannedNode& node) { return Cells(node, "phandle").at(0); }
+std::uint32_t PhandleOf(const PlannedNode& node) { return CellsOf(node, "phandle").at(0); }
 
 using CellList = std::vector<std::uint32_t>;
 using StringList = std::vector<std::string>;
 
 TEST_CASE("resets go to a controller that does nothing, a register pair for each") {
-  const PlannedDevice device = Made(Mac());
+  const PlannedDevice device = MadeBeside(Mac());
   REQUIRE(device.resets.has_value());
   CHECK(device.resets->count == 4);  // three, and the PHY's
   const std::uint32_t controller = device.resets->controller_phandle;
   CHECK(device.resets->syscon_phandle == controller + 1);
-  CHECK(Cells(device.node, "resets") ==
+  CHECK(CellsOf(device.node, "resets") ==
         CellList{controller, 0, 0, controller, 8, 0, controller, 16, 0});
   CHECK(Strings(device.node, "reset-names") == StringList{"mac", "pcs", "macsec"});
-  CHECK(Cells(device.node.children[1].children[0], "resets") == CellList{controller, 24, 0});
+  CHECK(CellsOf(device.node.children[1].children[0], "resets") == CellList{controller, 24, 0});
 }
 
 TEST_CASE("an entry of resets that is dropped takes its name along") {
   DeviceFacts facts = Mac();
   facts.config.drop = {kPhyReset, "resets:pcs"};
-  const PlannedDevice device = Made(facts);
+  const PlannedDevice device = MadeBeside(facts);
   const std::uint32_t controller = device.resets->controller_phandle;
-  CHECK(Cells(device.node, "resets") == CellList{controller, 0, 0, controller, 8, 0});
+  CHECK(CellsOf(device.node, "resets") == CellList{controller, 0, 0, controller, 8, 0});
   CHECK(Strings(device.node, "reset-names") == StringList{"mac", "macsec"});
   CHECK(std::count(device.left_out.begin(), device.left_out.end(),
                    "/mac@2000: resets: entry 1 dropped by the configuration") == 1);
@@ -93,65 +82,65 @@ TEST_CASE("an entry of resets that is dropped takes its name along") {
 
 TEST_CASE("entries of clocks stay in their places, <0> too, and lose their names when dropped") {
   DeviceFacts facts = Mac();
-  PlannedDevice device = Made(facts);
-  CHECK(Cells(device.node, "clocks").size() == 3);
-  CHECK(Cells(device.node, "clocks")[1] == 0);
+  PlannedDevice device = MadeBeside(facts);
+  CHECK(CellsOf(device.node, "clocks").size() == 3);
+  CHECK(CellsOf(device.node, "clocks")[1] == 0);
   facts.config.drop = {kPhyReset, "clocks:mac"};
   facts.config.clocks_hz = {{"ptp", 5}};
-  device = Made(facts);
-  CHECK(Cells(device.node, "clocks").size() == 2);
-  CHECK(Cells(device.node, "clocks")[0] == 0);
+  device = MadeBeside(facts);
+  CHECK(CellsOf(device.node, "clocks").size() == 2);
+  CHECK(CellsOf(device.node, "clocks")[0] == 0);
   CHECK(Strings(device.node, "clock-names") == StringList{"none", "ptp"});
 }
 
 TEST_CASE("a node below crosses with what it refers to below, and with a phandle of the guest's") {
-  const PlannedDevice device = Made(Mac());
+  const PlannedDevice device = MadeBeside(Mac());
   REQUIRE(device.node.children.size() == 2);
   const PlannedNode& phy = device.node.children[1].children[0];
-  CHECK(Cells(device.node, "phy-handle") == CellList{PhandleOf(phy)});
-  CHECK(Cells(device.node, "snps,mtl-rx-config") == CellList{PhandleOf(device.node.children[0])});
-  CHECK(Find(device.node, "phy-handle")->origin == "host, rewritten");
+  CHECK(CellsOf(device.node, "phy-handle") == CellList{PhandleOf(phy)});
+  CHECK(CellsOf(device.node, "snps,mtl-rx-config") == CellList{PhandleOf(device.node.children[0])});
+  CHECK(FindProperty(device.node, "phy-handle")->origin == "host, rewritten");
 }
 
 TEST_CASE("a PHY below is polled, and its fixed clock is made") {
-  const PlannedDevice device = Made(Mac());
+  const PlannedDevice device = MadeBeside(Mac());
   const PlannedNode& phy = device.node.children[1].children[0];
-  CHECK(Find(phy, "interrupts") == nullptr);
-  CHECK(Find(phy, "interrupt-parent") == nullptr);
+  CHECK(FindProperty(phy, "interrupts") == nullptr);
+  CHECK(FindProperty(phy, "interrupt-parent") == nullptr);
   REQUIRE(device.clocks.size() == 3);
   const auto crystal = std::find_if(device.clocks.begin(), device.clocks.end(),
                                     [](const auto& clock) { return clock.rate_hz == 25'000'000; });
   REQUIRE(crystal != device.clocks.end());
-  CHECK(Cells(phy, "clocks") == CellList{crystal->phandle});
+  CHECK(CellsOf(phy, "clocks") == CellList{crystal->phandle});
 }
 
 TEST_CASE("nodes of mere data elsewhere are copied, each once, cycles and all") {
-  const PlannedDevice device = Made(Mac());
+  const PlannedDevice device = MadeBeside(Mac());
   REQUIRE(device.companions.size() == 2);
   const PlannedNode& axi = device.companions[0];
   const PlannedNode& loop = device.companions[1];
-  CHECK(Cells(device.node, "snps,axi-config") == CellList{PhandleOf(axi)});
-  CHECK(Cells(axi, "snps,axi-config") == CellList{PhandleOf(loop)});
-  CHECK(Cells(loop, "snps,axi-config") == CellList{PhandleOf(axi)});
+  CHECK(CellsOf(device.node, "snps,axi-config") == CellList{PhandleOf(axi)});
+  CHECK(CellsOf(axi, "snps,axi-config") == CellList{PhandleOf(loop)});
+  CHECK(CellsOf(loop, "snps,axi-config") == CellList{PhandleOf(axi)});
   CHECK(axi.name == "axi-config-" + std::to_string(PhandleOf(axi)));
   CHECK(loop.name == "loop-config-" + std::to_string(PhandleOf(loop)));
   CHECK(loop.children.front().name == "queue0");
 }
 
 TEST_CASE("what a device provides is data") {
-  CHECK(Find(Made(Mac()).node, "#clock-cells") != nullptr);
-  const PlannedDevice gpio = Made(Facts("/gpio@1000"));
-  CHECK(Find(gpio.node, "gpio-controller") != nullptr);
-  CHECK(Find(gpio.node, "interrupt-controller") != nullptr);
-  CHECK(Cells(gpio.node, "#interrupt-cells") == CellList{2});
-  CHECK(Cells(gpio.node, "#address-cells") == CellList{0});
+  CHECK(FindProperty(MadeBeside(Mac()).node, "#clock-cells") != nullptr);
+  const PlannedDevice gpio = MadeBeside(Facts("/gpio@1000"));
+  CHECK(FindProperty(gpio.node, "gpio-controller") != nullptr);
+  CHECK(FindProperty(gpio.node, "interrupt-controller") != nullptr);
+  CHECK(CellsOf(gpio.node, "#interrupt-cells") == CellList{2});
+  CHECK(CellsOf(gpio.node, "#address-cells") == CellList{0});
   CHECK(gpio.left_out == StringList{"/gpio@1000: gpio-ranges: the host has set the pins"});
 }
 
 TEST_CASE("a GPIO that the guest does not have is an error with both remedies") {
   DeviceFacts facts = Mac();
   facts.config.drop = {};
-  CHECK(ChainOf([&] { Made(facts); }) ==
+  CHECK(ChainOf([&] { MadeBeside(facts); }) ==
         "/mac@2000/mdio/ethernet-phy@0: the property 'reset-gpios' refers to something the guest "
         "does not have: GPIO /gpio@1000\n"
         "to fix it:\n"
@@ -160,16 +149,16 @@ TEST_CASE("a GPIO that the guest does not have is an error with both remedies") 
 }
 
 TEST_CASE("what another device that is passed through provides is had from there") {
-  const PlannedDevice spi = Made(Facts("/spi@6000"), {{"/dma@5000", 77}});
-  CHECK(Cells(spi.node, "dmas") == CellList{77, 1, 77, 2});
+  const PlannedDevice spi = MadeBeside(Facts("/spi@6000"), {{"/dma@5000", 77}});
+  CHECK(CellsOf(spi.node, "dmas") == CellList{77, 1, 77, 2});
   CHECK(Strings(spi.node, "dma-names") == StringList{"tx", "rx"});
   DeviceFacts mac = Mac();
   mac.config.drop = {};
-  const PlannedDevice device = Made(mac, {{"/gpio@1000", 78}});
+  const PlannedDevice device = MadeBeside(mac, {{"/gpio@1000", 78}});
   const PlannedNode& phy = device.node.children[1].children[0];
-  CHECK(Cells(phy, "reset-gpios") == CellList{78, 5, 1});
-  CHECK(Cells(phy, "interrupt-parent") == CellList{78});
-  CHECK(Cells(phy, "interrupts") == CellList{4, 8});
+  CHECK(CellsOf(phy, "reset-gpios") == CellList{78, 5, 1});
+  CHECK(CellsOf(phy, "interrupt-parent") == CellList{78});
+  CHECK(CellsOf(phy, "interrupts") == CellList{4, 8});
 }
 
 TEST_CASE("devices find each other in a plan, whichever comes first") {
@@ -180,18 +169,18 @@ TEST_CASE("devices find each other in a plan, whichever comes first") {
   const VmPlan plan = input.Make();
   const std::uint32_t dma = plan.devices[1].phandle;
   CHECK(dma == PhandleOf(plan.devices[1].node));
-  CHECK(Cells(plan.devices[0].node, "dmas") == CellList{dma, 1, dma, 2});
+  CHECK(CellsOf(plan.devices[0].node, "dmas") == CellList{dma, 1, dma, 2});
 }
 
 TEST_CASE("the binding of the first compatible that has one says what else stays behind") {
-  const PlannedDevice dma = Made(Facts("/dma@5000"));
+  const PlannedDevice dma = MadeBeside(Facts("/dma@5000"));
   CHECK_FALSE(dma.resets.has_value());
   CHECK(dma.left_out ==
         StringList{"/dma@5000: resets: optional: the guest's driver does without",
                    "/dma@5000: reset-names: optional: the guest's driver does without"});
-  const PlannedDevice uart = Made(Facts("/uart@7000"));
-  CHECK(Find(uart.node, "dmas") == nullptr);
-  CHECK(Find(uart.node, "dma-names") == nullptr);
+  const PlannedDevice uart = MadeBeside(Facts("/uart@7000"));
+  CHECK(FindProperty(uart.node, "dmas") == nullptr);
+  CHECK(FindProperty(uart.node, "dma-names") == nullptr);
   CHECK(uart.left_out.size() == 3);
 }
 
@@ -203,19 +192,19 @@ TEST_CASE("bindings match along compatible, in its order") {
 }
 
 TEST_CASE("a device that only sends messages is refused, with the reason") {
-  CHECK(Contains(ChainOf([] { Made(Facts("/flexrm@8000")); }),
+  CHECK(Contains(ChainOf([] { MadeBeside(Facts("/flexrm@8000")); }),
                  "/flexrm@8000: the property 'msi-parent' cannot cross: its interrupts are "
                  "messages, and the guest has no ITS to take them"));
   DeviceFacts facts = Facts("/flexrm@8000");
   facts.config.drop = {"msi-parent"};
-  CHECK(Cells(Made(facts).node, "#mbox-cells") == CellList{3});
+  CHECK(CellsOf(MadeBeside(facts).node, "#mbox-cells") == CellList{3});
 }
 
 TEST_CASE(
     "interrupts of a node below that the device itself takes are data, and so are a hog's GPIOs") {
-  const PlannedDevice keys = Made(Facts("/keys@9000"));
-  CHECK(Cells(keys.node.children[0], "interrupts") == CellList{3});
-  CHECK(Cells(keys.node.children[1], "gpios") == CellList{3, 0});
+  const PlannedDevice keys = MadeBeside(Facts("/keys@9000"));
+  CHECK(CellsOf(keys.node.children[0], "interrupts") == CellList{3});
+  CHECK(CellsOf(keys.node.children[1], "gpios") == CellList{3, 0});
 }
 
 TEST_CASE("any region or interrupt can be withheld, by name or number") {
@@ -230,7 +219,7 @@ TEST_CASE("any region or interrupt can be withheld, by name or number") {
   CHECK(device.regions[1].index == 2);
   REQUIRE(device.interrupts.size() == 1);
   CHECK(device.interrupts[0].index == 0);
-  CHECK(Cells(device.node, "reg").size() == 8);
+  CHECK(CellsOf(device.node, "reg").size() == 8);
   CHECK(Strings(device.node, "reg-names") == StringList{"mac", "xpcs"});
   CHECK(Strings(device.node, "interrupt-names") == StringList{"common"});
   CHECK(std::count(device.left_out.begin(), device.left_out.end(),
@@ -242,7 +231,7 @@ TEST_CASE("an entry to drop that is not there is a slip, named") {
     CAPTURE(drop);
     DeviceFacts facts = Mac();
     facts.config.drop = {kPhyReset, drop};
-    CHECK(ChainOf([&] { Made(facts); }) ==
+    CHECK(ChainOf([&] { MadeBeside(facts); }) ==
           std::string("/mac@2000: drop: there is no property '") + drop + "' in it\n");
   }
 }
@@ -250,10 +239,10 @@ TEST_CASE("an entry to drop that is not there is a slip, named") {
 TEST_CASE("the configuration's properties take the place of the host's, and need no supplier") {
   DeviceFacts facts = Facts("/spi@6000");
   facts.config.properties = {{"dmas", {}}, {"acme,new", {std::byte{1}}}};
-  const PlannedDevice device = Made(facts);
-  CHECK(Find(device.node, "dmas")->value.empty());
-  CHECK(Find(device.node, "dmas")->origin == "configuration");
-  CHECK(Find(device.node, "acme,new")->value.size() == 1);
+  const PlannedDevice device = MadeBeside(facts);
+  CHECK(FindProperty(device.node, "dmas")->value.empty());
+  CHECK(FindProperty(device.node, "dmas")->origin == "configuration");
+  CHECK(FindProperty(device.node, "acme,new")->value.size() == 1);
 }
 
 TEST_CASE("the plan gives the resets a page of their own") {
@@ -271,7 +260,7 @@ TEST_CASE("more resets than the page has registers for are an error") {
   });
   const DeviceFacts facts =
       fakes::FactsOf(std::make_shared<const DeviceTree>(fdt.Finish()), "/device");
-  CHECK(ChainOf([&] { Made(facts); }) == "/device: resets: more than 512\n");
+  CHECK(ChainOf([&] { MadeBeside(facts); }) == "/device: resets: more than 512\n");
 }
 
 TEST_CASE("every binding names its document") {

@@ -42,14 +42,6 @@ std::string_view TextOf(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::vector<ClockFacts> ClocksOf(const DeviceTree& tree, const DtNode& node) {
-  try {
-    return ReadClocks(tree, node, "/dev/null");
-  } catch (const Error&) {
-    return {};
-  }
-}
-
 void Complain(Totals& totals, const std::string& where, const std::string& what) {
   std::fprintf(stderr, "%s: %s\n", where.c_str(), what.c_str());
   ++totals.wrong;
@@ -72,7 +64,7 @@ class Sweep {
 
  private:
   void Node(const HostIndex& index, const DtNode& node, const std::string& file) {
-    const std::vector<ClockFacts> clocks = ClocksOf(index.tree(), node);
+    const std::vector<ClockFacts> clocks = ReadSoundClocks(index.tree(), node, "/dev/null");
     const Inspection inspection = Inspect(index, node, {std::nullopt, clocks});
     ++totals_.nodes;
     ++totals_.verdicts.at(static_cast<std::size_t>(inspection.verdict));

@@ -20,16 +20,6 @@ namespace {
 // A folder that cannot be: no clock's rate is read from this machine for another one's tree.
 constexpr const char* kNoHost = "/dev/null";
 
-// What is wrong with `clocks` is told by the inspection of the node's references.
-std::vector<ClockFacts> ClocksOf(const DeviceTree& tree, const DtNode& node,
-                                 const std::filesystem::path& root) {
-  try {
-    return ReadClocks(tree, node, root);
-  } catch (const Error&) {
-    return {};
-  }
-}
-
 // Inspects devices of a running host. The tree is read and indexed once.
 class LiveInspector {
  public:
@@ -45,7 +35,7 @@ class LiveInspector {
     if (!node) throw Error("the host's device tree has no node " + *device.device_tree_path);
     const bool mapped = device.iommu_group && !device.no_iommu;
     input.live = ReadLiveFacts(sysfs_, device, mapped ? DmaMode::kIommu : DmaMode::kNone);
-    input.clocks = ClocksOf(index_->tree(), *node, sysfs_.root());
+    input.clocks = ReadSoundClocks(index_->tree(), *node, sysfs_.root());
     return Inspect(*index_, *node, input);
   }
 
@@ -76,7 +66,7 @@ std::vector<Inspection> InspectAll(const CommandLine& line, const HostSysfs& sys
     return HostIndex(std::make_shared<const DeviceTree>(ReadFile(line.tree)));
   });
   const auto inspect = [&](const DtNode& node) {
-    const InspectInput input{std::nullopt, ClocksOf(index.tree(), node, kNoHost)};
+    const InspectInput input{std::nullopt, ReadSoundClocks(index.tree(), node, kNoHost)};
     inspections.push_back(Inspect(index, node, input));
   };
   if (!line.devices.empty()) {

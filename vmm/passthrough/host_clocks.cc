@@ -5,6 +5,7 @@
 #include <charconv>
 #include <string>
 
+#include "vmm/host/error.h"
 #include "vmm/host/file.h"
 
 namespace microvm {
@@ -77,6 +78,15 @@ std::vector<ClockFacts> ReadClocks(const DeviceTree& tree, const DtNode& node,
     clocks.push_back(std::move(facts));
   }
   return clocks;
+}
+
+std::vector<ClockFacts> ReadSoundClocks(const DeviceTree& tree, const DtNode& node,
+                                        const std::filesystem::path& root) {
+  try {
+    return ReadClocks(tree, node, root);
+  } catch (const Error&) {
+    return {};
+  }
 }
 
 }  // namespace microvm

@@ -15,4 +15,8 @@ namespace microvm {
 std::vector<ClockFacts> ReadClocks(const DeviceTree& tree, const DtNode& node,
                                    const std::filesystem::path& root);
 
+// As ReadClocks, but nothing if `clocks` is malformed: for an inspection, which tells that itself.
+std::vector<ClockFacts> ReadSoundClocks(const DeviceTree& tree, const DtNode& node,
+                                        const std::filesystem::path& root);
+
 }  // namespace microvm

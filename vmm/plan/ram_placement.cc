@@ -10,7 +10,7 @@
 namespace microvm {
 namespace {
 
-constexpr std::uint64_t kBlockBytes = std::uint64_t{2} << 20;  // what a kernel's base must be
+constexpr std::uint64_t kKernelAlignment = std::uint64_t{2} << 20;  // what a kernel's base must be
 
 bool CanReach(const DeviceFacts& device, GuestAddress start, std::uint64_t size_bytes) {
   return device.mappable.empty() ||
@@ -53,7 +53,7 @@ AddressRange PlaceRam(const VmConfig& config, const std::vector<DeviceFacts>& de
                     " address bits, which leave " + std::to_string(room >> 20) + " MiB for RAM",
                 "make memory.size smaller");
   }
-  const std::uint64_t alignment = std::max(kBlockBytes, config.memory.hugepage_bytes);
+  const std::uint64_t alignment = std::max(kKernelAlignment, config.memory.hugepage_bytes);
   const DeviceFacts* obstacle = nullptr;
   for (const std::uint64_t start : Candidates(devices, layout.ram_start.value, alignment)) {
     if (start > end - size) break;

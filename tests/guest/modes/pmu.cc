@@ -10,7 +10,7 @@
 namespace guest {
 namespace {
 
-constexpr std::uint64_t kEnable = 1;                       // PMCR_EL0.E
+constexpr std::uint64_t kCount = 1;                        // PMCR_EL0.E
 constexpr std::uint64_t kCycles = std::uint64_t{1} << 31;  // the cycle counter's bit everywhere
 // Overflow at 64 bits, not at 32: PMCR_EL0.LC.
 constexpr std::uint64_t kLong = 1 << 6;
@@ -105,7 +105,7 @@ void RunPmu(Guest& guest) {
   }
   const std::uint64_t counters = Control() >> 11 & 0x1f;
   Silence();
-  SetControl(kEnable | kLong);
+  SetControl(kCount | kLong);
   const std::uint64_t cycles = CyclesOfLoop(guest.Number("count", 10000));
   const std::uint64_t overflows = CountOverflows(guest);
   SetControl(0);
