@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "board.h"
 
+#include <algorithm>
+#include <array>
 #include <optional>
 
+#include "arguments.h"
 #include "failure.h"
 
 namespace guest {
@@ -41,9 +44,13 @@ GicFacts ReadGic(const DeviceTree& tree) {
   return gic;
 }
 
-DeviceFacts ReadDevice(const DeviceTree& tree) {
+DeviceFacts ReadDevice(const DeviceTree& tree, std::string_view arguments) {
   DeviceFacts device;
-  const auto node = tree.FindCompatible("arm,pl031");
+  const std::string_view wanted = Arguments(arguments).Text("device").value_or("arm,pl031");
+  std::array<char, 64> compatible{};  // libfdt wants a NUL behind it
+  if (wanted.size() >= compatible.size()) Fail("device=", wanted, " is too long");
+  std::copy(wanted.begin(), wanted.end(), compatible.begin());
+  const auto node = tree.FindCompatible(compatible.data());
   if (!node) return device;
   device.name = tree.Name(*node);
   for (unsigned i = 0;; ++i) {
@@ -101,7 +108,6 @@ Board ReadBoard(const DeviceTree& tree) {
   board.conduit = ReadConduit(tree);
   board.uart = ReadUart(tree);
   board.gic = ReadGic(tree);
-  board.device = ReadDevice(tree);
   ReadMemory(tree, board);
   ReadCpus(tree, board);
   constexpr unsigned kVirtualTimer = 2;  // binding: timer/arm,arch_timer.yaml
@@ -114,6 +120,7 @@ Board ReadBoard(const DeviceTree& tree) {
   if (const auto chosen = tree.FindPath("/chosen")) {
     board.arguments = tree.String(*chosen, "bootargs");
   }
+  board.device = ReadDevice(tree, board.arguments);
   return board;
 }
 

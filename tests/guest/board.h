@@ -25,11 +25,12 @@ struct GicFacts {
   BoundedList<PhysicalRange, 4> others;
 };
 
-// The passed-through device: the first node compatible with arm,pl031.
+// The passed-through device: the first node compatible with what `device=` on the command line
+// says, arm,pl031 if it says nothing.
 struct DeviceFacts {
   std::string_view name;
   BoundedList<PhysicalRange, 8> regions;
-  BoundedList<Interrupt, 8> interrupts;
+  BoundedList<Interrupt, 256> interrupts;
 };
 
 struct Board {

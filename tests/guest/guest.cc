@@ -25,12 +25,12 @@ void Guest::StartInterrupts() {
 }
 
 Pl031 Guest::device() const {
-  if (board_.device.regions.empty()) Fail("no arm,pl031 in the device tree");
+  if (board_.device.regions.empty()) Fail("no device under test in the device tree");
   return Pl031(board_.device.regions[0].start);
 }
 
 Interrupt Guest::device_interrupt() const {
-  if (board_.device.interrupts.empty()) Fail("the arm,pl031 has no interrupt");
+  if (board_.device.interrupts.empty()) Fail("the device under test has no interrupt");
   return board_.device.interrupts[0];
 }
 

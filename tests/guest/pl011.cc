@@ -7,6 +7,7 @@ namespace {
 constexpr std::uint64_t kLineControl = 0x2c;
 constexpr std::uint64_t kControl = 0x30;
 constexpr std::uint64_t kInterruptMask = 0x38;
+constexpr std::uint64_t kMaskedStatus = 0x40;
 constexpr std::uint64_t kInterruptClear = 0x44;
 
 constexpr std::uint32_t kReceiveEmpty = 1 << 4;
@@ -14,6 +15,7 @@ constexpr std::uint32_t kTransmitFull = 1 << 5;
 constexpr std::uint32_t kFifos8Bits = 1 << 4 | 3 << 5;
 constexpr std::uint32_t kEnable = 1 << 0 | 1 << 8 | 1 << 9;
 constexpr std::uint32_t kReceiveAndTimeout = 1 << 4 | 1 << 6;
+constexpr std::uint32_t kTransmit = 1 << 5;
 constexpr std::uint32_t kAllInterrupts = 0x7ff;
 
 }  // namespace
@@ -40,5 +42,16 @@ std::optional<char> Pl011::Get() const {
 void Pl011::EnableReceiveInterrupt() const { Write32(base_ + kInterruptMask, kReceiveAndTimeout); }
 
 void Pl011::ClearReceiveInterrupt() const { Write32(base_ + kInterruptClear, kReceiveAndTimeout); }
+
+void Pl011::EnableTransmitInterrupt() const { Write32(base_ + kInterruptMask, kTransmit); }
+
+bool Pl011::transmit_line() const { return (Read32(base_ + kMaskedStatus) & kTransmit) != 0; }
+
+void Pl011::ClearTransmitInterrupt() const { Write32(base_ + kInterruptClear, kTransmit); }
+
+void Pl011::DisableInterrupts() const {
+  Write32(base_ + kInterruptMask, 0);
+  Write32(base_ + kInterruptClear, kAllInterrupts);
+}
 
 }  // namespace guest

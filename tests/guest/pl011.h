@@ -29,6 +29,12 @@ class Pl011 {
   void EnableReceiveInterrupt() const;
   void ClearReceiveInterrupt() const;
 
+  // Raises the interrupt line when what was put has left, until it is cleared.
+  void EnableTransmitInterrupt() const;
+  [[nodiscard]] bool transmit_line() const;
+  void ClearTransmitInterrupt() const;
+  void DisableInterrupts() const;
+
   [[nodiscard]] std::uint64_t base() const { return base_; }
 
  private:

@@ -14,12 +14,17 @@ struct Mode {
 };
 
 constexpr std::array kModes{
-    Mode{"crash", &RunCrash},     Mode{"early", &RunEarly},     Mode{"echo", &RunEcho},
-    Mode{"hostile", &RunHostile}, Mode{"idle", &RunIdle},       Mode{"interrupts", &RunInterrupts},
-    Mode{"latency", &RunLatency}, Mode{"off", &RunOff},         Mode{"pmu", &RunPmu},
-    Mode{"reboot", &RunReboot},   Mode{"regions", &RunRegions}, Mode{"reset", &RunReset},
-    Mode{"smp", &RunSmp},         Mode{"spin", &RunSpin},       Mode{"storm", &RunStorm},
-    Mode{"timer", &RunTimer},     Mode{"traffic", &RunTraffic},
+    Mode{"access", &RunAccess},   Mode{"crash", &RunCrash},
+    Mode{"deaf", &RunDeaf},       Mode{"early", &RunEarly},
+    Mode{"echo", &RunEcho},       Mode{"hostile", &RunHostile},
+    Mode{"idle", &RunIdle},       Mode{"interrupts", &RunInterrupts},
+    Mode{"latency", &RunLatency}, Mode{"lines", &RunLines},
+    Mode{"off", &RunOff},         Mode{"pmu", &RunPmu},
+    Mode{"reboot", &RunReboot},   Mode{"regions", &RunRegions},
+    Mode{"reset", &RunReset},     Mode{"several", &RunSeveral},
+    Mode{"smp", &RunSmp},         Mode{"spin", &RunSpin},
+    Mode{"storm", &RunStorm},     Mode{"timer", &RunTimer},
+    Mode{"traffic", &RunTraffic},
 };
 
 }  // namespace

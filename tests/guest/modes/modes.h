@@ -9,18 +9,22 @@
 
 namespace guest {
 
+void RunAccess(Guest& guest);
 void RunCrash(Guest& guest);
+void RunDeaf(Guest& guest);
 void RunEarly(Guest& guest);
 void RunEcho(Guest& guest);
 void RunHostile(Guest& guest);
 void RunIdle(Guest& guest);
 void RunInterrupts(Guest& guest);
 void RunLatency(Guest& guest);
+void RunLines(Guest& guest);
 void RunOff(Guest& guest);
 void RunPmu(Guest& guest);
 void RunReboot(Guest& guest);
 void RunRegions(Guest& guest);
 void RunReset(Guest& guest);
+void RunSeveral(Guest& guest);
 void RunSmp(Guest& guest);
 void RunSpin(Guest& guest);
 void RunStorm(Guest& guest);

@@ -19,7 +19,7 @@ std::uint64_t Load32(std::uint64_t address) {
 void RunRegions(Guest& guest) {
   const DeviceFacts& device = guest.board().device;
   const Console& console = guest.console();
-  if (device.regions.empty()) Fail("no arm,pl031 in the device tree");
+  if (device.regions.empty()) Fail("no device under test in the device tree");
   const ExceptionGuard guard;
   console.Line("device=", device.name, " regions=", device.regions.size(),
                " interrupts=", device.interrupts.size());
