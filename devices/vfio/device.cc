@@ -66,10 +66,11 @@ VfioInterrupt VfioDevice::ReadInterrupt(std::uint32_t index) const {
   });
 }
 
-MemoryMapping VfioDevice::MapRegion(std::uint32_t index) const {
+MemoryMapping VfioDevice::MapRegion(std::uint32_t index, std::uint64_t offset,
+                                    std::uint64_t size_bytes) const {
   return WithContext(Error("region " + std::to_string(index)), [&] {
     const VfioRegion& region = regions_.at(index);
-    return MemoryMapping::OfFile(fd_, region.size_bytes, static_cast<off_t>(region.offset));
+    return MemoryMapping::OfFile(fd_, size_bytes, static_cast<off_t>(region.offset + offset));
   });
 }
 

@@ -35,8 +35,9 @@ class VfioDevice {
   [[nodiscard]] bool can_reset() const { return can_reset_; }
   [[nodiscard]] const Fd& fd() const { return fd_; }
 
-  // Maps a mappable region for reading and writing.
-  [[nodiscard]] MemoryMapping MapRegion(std::uint32_t index) const;
+  // Maps pages of a mappable region for reading and writing.
+  [[nodiscard]] MemoryMapping MapRegion(std::uint32_t index, std::uint64_t offset,
+                                        std::uint64_t size_bytes) const;
 
   // VFIO_DEVICE_RESET: the device stops DMA and interrupts. Only if can_reset().
   void Reset();

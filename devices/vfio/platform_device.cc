@@ -11,8 +11,13 @@ namespace microvm {
 MmioResult TrappedRegion::Read(std::uint64_t offset, std::span<std::byte> out) noexcept {
   reads_.fetch_add(1, std::memory_order_relaxed);
   if (!region_.readable) return MmioResult::kBadAccess;
+  if (!IsAllowed(windows_, offset_ + offset, out.size(), false)) {
+    denied_reads_.fetch_add(1, std::memory_order_relaxed);
+    StoreRegister(out, 0);
+    return MmioResult::kOk;
+  }
   const Fd& fd = device_.fd();
-  const auto at = static_cast<off_t>(region_.offset + offset);
+  const auto at = static_cast<off_t>(region_.offset + offset_ + offset);
   const ssize_t count = fd.kernel().Pread(fd.get(), out.data(), out.size(), at);
   return count == static_cast<ssize_t>(out.size()) ? MmioResult::kOk : MmioResult::kDeviceError;
 }
@@ -20,8 +25,12 @@ MmioResult TrappedRegion::Read(std::uint64_t offset, std::span<std::byte> out) n
 MmioResult TrappedRegion::Write(std::uint64_t offset, std::span<const std::byte> in) noexcept {
   writes_.fetch_add(1, std::memory_order_relaxed);
   if (!region_.writable) return MmioResult::kBadAccess;
+  if (!IsAllowed(windows_, offset_ + offset, in.size(), true)) {
+    denied_writes_.fetch_add(1, std::memory_order_relaxed);
+    return MmioResult::kOk;
+  }
   const Fd& fd = device_.fd();
-  const auto at = static_cast<off_t>(region_.offset + offset);
+  const auto at = static_cast<off_t>(region_.offset + offset_ + offset);
   const ssize_t count = fd.kernel().Pwrite(fd.get(), in.data(), in.size(), at);
   return count == static_cast<ssize_t>(in.size()) ? MmioResult::kOk : MmioResult::kDeviceError;
 }
@@ -66,11 +75,13 @@ void ArmedInterrupt::Disarm(bool report) noexcept {
 VfioPlatformDevice::VfioPlatformDevice(std::unique_ptr<VfioDevice> device, PlannedDevice plan)
     : device_(std::move(device)), plan_(std::move(plan)) {
   for (const PlannedRegion& region : plan_.regions) {
-    if (region.mapped) {
-      mappings_.push_back(device_->MapRegion(region.index));
-    } else {
-      trapped_.emplace_back(plan_.host + " region " + std::to_string(region.index), *device_,
-                            device_->regions().at(region.index));
+    for (const RegionPart& part : PartsOf(region)) {
+      if (part.mapped) {
+        mappings_.push_back(device_->MapRegion(region.index, part.offset, part.size_bytes));
+      } else {
+        trapped_.emplace_back(plan_.host + " region " + std::to_string(region.index), *device_,
+                              device_->regions().at(region.index), part.offset, region.windows);
+      }
     }
   }
   for (const PlannedInterrupt& interrupt : plan_.interrupts) {
@@ -89,10 +100,13 @@ void VfioPlatformDevice::AddRegions(Vm& vm, MmioBus& bus) {
   auto mapping = mappings_.begin();
   auto trapped = trapped_.begin();
   for (const PlannedRegion& region : plan_.regions) {
-    if (region.mapped) {
-      vm.AddMemslot(region.guest.start(), (mapping++)->bytes());
-    } else {
-      bus.Map(region.guest, *trapped++);
+    for (const RegionPart& part : PartsOf(region)) {
+      const GuestAddress start{region.guest.start().value + part.offset};
+      if (part.mapped) {
+        vm.AddMemslot(start, (mapping++)->bytes());
+      } else {
+        bus.Map(AddressRange(start, part.size_bytes), *trapped++);
+      }
     }
   }
 }
@@ -126,15 +140,14 @@ std::uint64_t VfioPlatformDevice::mapped_bytes() const {
   return sum;
 }
 
-std::uint64_t VfioPlatformDevice::trapped_reads() const {
-  std::uint64_t sum = 0;
-  for (const TrappedRegion& region : trapped_) sum += region.reads();
-  return sum;
-}
-
-std::uint64_t VfioPlatformDevice::trapped_writes() const {
-  std::uint64_t sum = 0;
-  for (const TrappedRegion& region : trapped_) sum += region.writes();
+TrappedCounts VfioPlatformDevice::trapped() const {
+  TrappedCounts sum;
+  for (const TrappedRegion& region : trapped_) {
+    sum.reads += region.reads();
+    sum.writes += region.writes();
+    sum.denied_reads += region.denied_reads();
+    sum.denied_writes += region.denied_writes();
+  }
   return sum;
 }
 

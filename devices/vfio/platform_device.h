@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "devices/mmio_bus.h"
@@ -17,12 +18,19 @@
 
 namespace microvm {
 
-// A region that cannot be mapped into the guest: each access is a read or write of the device's
-// descriptor. Only the counters are shared between threads; the kernel does the locking.
+// A part of a region that is not mapped into the guest: each access is a read or write of the
+// device's descriptor, unless a window denies it. A denied read gives zero, a denied write has no
+// effect. Only the counters are shared between threads; the kernel does the locking.
 class TrappedRegion final : public MmioDevice {
  public:
-  TrappedRegion(std::string name, const VfioDevice& device, const VfioRegion& region)
-      : name_(std::move(name)), device_(device), region_(region) {}
+  // `offset`: where in the region the part starts. `windows` are the region's, and outlive this.
+  TrappedRegion(std::string name, const VfioDevice& device, const VfioRegion& region,
+                std::uint64_t offset, std::span<const AccessWindow> windows)
+      : name_(std::move(name)),
+        device_(device),
+        region_(region),
+        offset_(offset),
+        windows_(windows) {}
 
   [[nodiscard]] std::string_view name() const override { return name_; }
   MmioResult Read(std::uint64_t offset, std::span<std::byte> out) noexcept override;
@@ -30,13 +38,32 @@ class TrappedRegion final : public MmioDevice {
 
   [[nodiscard]] std::uint64_t reads() const { return reads_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t writes() const { return writes_.load(std::memory_order_relaxed); }
+  // Of these, those that a window denied.
+  [[nodiscard]] std::uint64_t denied_reads() const {
+    return denied_reads_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t denied_writes() const {
+    return denied_writes_.load(std::memory_order_relaxed);
+  }
 
  private:
   std::string name_;
   const VfioDevice& device_;
   VfioRegion region_;
+  std::uint64_t offset_;
+  std::span<const AccessWindow> windows_;
   std::atomic<std::uint64_t> reads_{0};
   std::atomic<std::uint64_t> writes_{0};
+  std::atomic<std::uint64_t> denied_reads_{0};
+  std::atomic<std::uint64_t> denied_writes_{0};
+};
+
+// Accesses to all trapped parts of a device.
+struct TrappedCounts {
+  std::uint64_t reads = 0;
+  std::uint64_t writes = 0;
+  std::uint64_t denied_reads = 0;
+  std::uint64_t denied_writes = 0;
 };
 
 // An interrupt of a passed-through device on its way into one boot of the guest: VFIO signals the
@@ -93,8 +120,7 @@ class VfioPlatformDevice {
   [[nodiscard]] const std::string& name() const { return plan_.host; }
   [[nodiscard]] const PlannedDevice& plan() const { return plan_; }
   [[nodiscard]] std::uint64_t mapped_bytes() const;
-  [[nodiscard]] std::uint64_t trapped_reads() const;
-  [[nodiscard]] std::uint64_t trapped_writes() const;
+  [[nodiscard]] TrappedCounts trapped() const;
 
  private:
   struct Eventfds {
@@ -105,8 +131,8 @@ class VfioPlatformDevice {
 
   std::unique_ptr<VfioDevice> device_;
   PlannedDevice plan_;
-  std::vector<MemoryMapping> mappings_;  // in the order of the mapped regions
-  std::deque<TrappedRegion> trapped_;    // in the order of the trapped regions
+  std::vector<MemoryMapping> mappings_;  // in the order of the mapped parts of regions
+  std::deque<TrappedRegion> trapped_;    // in the order of the trapped ones
   std::vector<Eventfds> eventfds_;
   LogBudget disarm_log_;
 };

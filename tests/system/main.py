@@ -12,7 +12,8 @@ from test_files import test_files  # noqa: E402
 
 MODULES = {
     "arm64": ["executable"],
-    "system-versal": ["versal_ecu", "versal_shell", "device_commands", "bad_devices", "bad_host",
+    "system-versal": ["versal_ecu", "versal_shell", "versal_windows",
+                      "device_commands", "bad_devices", "bad_host",
                       "plan_output"],
     "system-virt": ["virt_interrupts", "virt_backends", "virt_amba", "virt_gic_v2",
                     "virt_processors", "virt_reboot", "virt_reset", "virt_stop", "virt_supervise",

@@ -61,12 +61,12 @@ TEST_CASE("a region is mapped for reading and writing, at its own memory") {
   Board board;
   board.AddTimer();
   OpenedDevice opened(board, fakes::kTimerName);
-  const MemoryMapping mapping = opened.device->MapRegion(1);
+  const MemoryMapping mapping = opened.device->MapRegion(1, 0, 0x1000);
   CHECK(mapping.bytes().size() == 0x1000);
   mapping.bytes()[5] = std::byte{7};
-  const MemoryMapping again = opened.device->MapRegion(1);
+  const MemoryMapping again = opened.device->MapRegion(1, 0, 0x1000);
   CHECK(again.bytes()[5] == std::byte{7});
-  CHECK(ChainOf([&] { return opened.device->MapRegion(0); }) ==
+  CHECK(ChainOf([&] { return opened.device->MapRegion(0, 0, 0x100); }) ==
         "region 0\n  mmap: Invalid argument\n");
 }
 

@@ -167,9 +167,80 @@ TEST_CASE("mapped regions become memory slots, trapped ones devices of the bus")
   data = {};
   bus.Read({0x1400'0010}, data);
   CHECK(LoadRegister(data) == 0x5678);
-  CHECK(device.trapped_reads() == 1);
-  CHECK(device.trapped_writes() == 1);
+  CHECK(device.trapped().reads == 1);
+  CHECK(device.trapped().writes == 1);
+  CHECK(device.trapped().denied_reads == 0);
+  CHECK(device.trapped().denied_writes == 0);
   CHECK(bus.refused() == 0);
+}
+
+TEST_CASE("what a window denies reads as zero and takes no write, and the device sees neither") {
+  Board board;
+  board.AddTimer();
+  OpenedDevice opened(board, kTimerName);
+  PlannedDevice plan = TimerPlan();
+  plan.regions[0].windows = {{0, 0x10, WindowAccess::kAllow},
+                             {0x10, 4, WindowAccess::kReadOnly},
+                             {0x14, 0xec, WindowAccess::kDeny}};
+  VfioPlatformDevice device(std::move(opened.device), plan);
+  LogBudget log;
+  MmioBus bus(log);
+  Vm vm(opened.kvm, 40);
+  device.AddRegions(vm, bus);
+  board.kernel.ClearLog();
+  std::array<std::byte, 4> data{std::byte{0x78}};
+  bus.Write({0x1400'000c}, data);
+  bus.Write({0x1400'0010}, data);
+  bus.Write({0x1400'0014}, data);
+  CHECK(fakes::Lines(board.kernel.log()) == "pwrite\n");
+  bus.Read({0x1400'000c}, data);
+  CHECK(LoadRegister(data) == 0x78);
+  data.fill(std::byte{0xff});
+  bus.Read({0x1400'0010}, data);
+  CHECK(LoadRegister(data) == 0);  // as the device has it: the write did not come through
+  data.fill(std::byte{0xff});
+  board.kernel.ClearLog();
+  bus.Read({0x1400'0014}, data);
+  CHECK(LoadRegister(data) == 0);
+  CHECK(board.kernel.log().empty());
+  CHECK(device.trapped().reads == 3);
+  CHECK(device.trapped().writes == 3);
+  CHECK(device.trapped().denied_reads == 1);
+  CHECK(device.trapped().denied_writes == 2);
+  CHECK(bus.refused() == 0);
+}
+
+TEST_CASE("pages of a mapped region may be trapped; they reach the registers behind them") {
+  Board board;
+  board.AddCan();
+  OpenedDevice opened(board);
+  PlannedDevice plan = CanPlan();
+  plan.regions[0].trapped_pages = {{0x2000, 0x1000}};
+  plan.regions[0].windows = {{0, 0x2004, WindowAccess::kAllow},
+                             {0x2004, 4, WindowAccess::kDeny},
+                             {0x2008, 0x3ff8, WindowAccess::kAllow}};
+  const MemoryMapping registers = opened.device->MapRegion(0, 0, 0x6000);
+  VfioPlatformDevice device(std::move(opened.device), plan);
+  CHECK(device.mapped_bytes() == 0x5000);
+  LogBudget log;
+  MmioBus bus(log);
+  Vm vm(opened.kvm, 40);
+  board.kernel.ClearLog();
+  device.AddRegions(vm, bus);
+  CHECK(fakes::Lines(board.kernel.log()) ==
+        "KVM_SET_USER_MEMORY_REGION 0x14000000+0x2000\n"
+        "KVM_SET_USER_MEMORY_REGION 0x14003000+0x3000\n");
+  const std::array<std::byte, 4> data{std::byte{0x12}};
+  bus.Write({0x1400'2000}, data);
+  bus.Write({0x1400'2004}, data);
+  bus.Write({0x1400'2ffc}, data);
+  CHECK(registers.bytes()[0x2000] == std::byte{0x12});
+  CHECK(registers.bytes()[0x2004] == std::byte{0});
+  CHECK(registers.bytes()[0x2ffc] == std::byte{0x12});
+  // An access across the border of the part is no register's.
+  std::array<std::byte, 8> across{};
+  bus.Read({0x1400'2ffc}, across);
+  CHECK(bus.refused() == 1);
 }
 
 TEST_CASE("an access that the host's device does not take is refused, not passed on half") {

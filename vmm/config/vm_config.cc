@@ -185,6 +185,7 @@ PlatformConfig ReadPlatform(TomlReader& reader, std::set<int>& fds) {
   }
   for (const std::string key : {"address", "spi"}) platform.places[key] = reader.Place(key);
   platform.reset = ReadResetConfig(reader);
+  platform.windows = ReadWindows(reader);
   reader.Finish();
   return platform;
 }

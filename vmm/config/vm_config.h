@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "vmm/config/reset_config.h"
+#include "vmm/config/window_config.h"
 
 namespace microvm {
 
@@ -81,6 +82,7 @@ struct PlatformConfig {
   std::map<std::string, std::vector<std::byte>> properties = {};  // of the guest's node
   // "file:line:column: platform.KEY" of keys that only planning can find wrong.
   std::map<std::string, std::string> places = {};
+  std::vector<WindowConfig> windows = {};
   ResetConfig reset;
 };
 

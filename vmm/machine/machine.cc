@@ -189,12 +189,15 @@ void Machine::CollectDevices() {
     } else {
       interrupts.reset();
     }
+    const TrappedCounts trapped = device->trapped();
     statistics_.devices.push_back({.name = device->name(),
                                    .interrupts = interrupts,
                                    .userspace_irqs = counts.userspace_irqs,
                                    .mapped_bytes = device->mapped_bytes(),
-                                   .trapped_reads = device->trapped_reads(),
-                                   .trapped_writes = device->trapped_writes()});
+                                   .trapped_reads = trapped.reads,
+                                   .trapped_writes = trapped.writes,
+                                   .denied_reads = trapped.denied_reads,
+                                   .denied_writes = trapped.denied_writes});
   }
 }
 

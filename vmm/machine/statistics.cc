@@ -29,6 +29,8 @@ void AppendDevice(std::string& json, const DeviceStatistics& device) {
   AppendNumber(json, "mapped_bytes", device.mapped_bytes);
   AppendNumber(json, "trapped_reads", device.trapped_reads);
   AppendNumber(json, "trapped_writes", device.trapped_writes);
+  AppendNumber(json, "denied_reads", device.denied_reads);
+  AppendNumber(json, "denied_writes", device.denied_writes);
   json += "}";
 }
 

@@ -42,6 +42,8 @@ struct DeviceStatistics {
   std::uint64_t mapped_bytes = 0;
   std::uint64_t trapped_reads = 0;
   std::uint64_t trapped_writes = 0;
+  std::uint64_t denied_reads = 0;  // of the trapped ones, by a window of the configuration
+  std::uint64_t denied_writes = 0;
 };
 
 struct Phase {

@@ -2,6 +2,7 @@
 #include "vmm/passthrough/passthrough.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <exception>
@@ -142,6 +143,7 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
   for (const VfioRegion& region : device.regions()) {
     facts.regions.push_back({region.size_bytes, region.mappable});
   }
+  facts.page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   for (const VfioInterrupt& interrupt : device.interrupts()) {
     facts.interrupts.push_back({interrupt.automasked});
   }

@@ -34,6 +34,7 @@ struct ClockFacts {
 struct DeviceFacts {
   PlatformConfig config;
   std::vector<RegionFacts> regions;
+  std::uint64_t page_bytes = 4096;  // the host's: what regions are mapped in
   std::vector<InterruptFacts> interrupts;
   std::vector<ClockFacts> clocks;
   bool can_reset = false;                     // by VFIO_DEVICE_RESET

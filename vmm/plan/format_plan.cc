@@ -50,14 +50,25 @@ void AppendNode(std::string& text, const PlannedNode& node, const std::string& s
   text += start + "}\n";
 }
 
+// How much of a region the guest has without an exit, and what its windows allow.
+void AppendRegion(std::string& text, const PlannedRegion& region) {
+  text += "# region " + ToString(region.guest) + (region.mapped ? " mapped" : " trapped") + "\n";
+  for (const OffsetRange& pages : region.trapped_pages) {
+    const GuestAddress start{region.guest.start().value + pages.offset};
+    text += "#   " + ToString(AddressRange(start, pages.size_bytes)) + " trapped\n";
+  }
+  for (const AccessWindow& window : region.windows) {
+    text += "#   offset " + Hex(window.offset) + " size " + Hex(window.size_bytes) + " " +
+            std::string(ToString(window.access)) + "\n";
+  }
+}
+
 void AppendDevice(std::string& text, const PlannedDevice& device) {
   text += "\n[[platform]]\nhost = " + Quoted(device.host) +
           "\ndma = " + Quoted(ToString(device.dma)) +
           "\nbackend = " + Quoted(ToString(device.backend)) + "\n";
   if (device.no_iommu) text += "# no IOMMU: VFIO taints the host's kernel\n";
-  for (const PlannedRegion& region : device.regions) {
-    text += "# region " + ToString(region.guest) + (region.mapped ? " mapped" : " trapped") + "\n";
-  }
+  for (const PlannedRegion& region : device.regions) AppendRegion(text, region);
   for (const PlannedInterrupt& interrupt : device.interrupts) {
     text += "# interrupt SPI " + std::to_string(interrupt.spi.number) +
             (interrupt.trigger == Trigger::kLevel ? " level" : " edge") +

@@ -192,6 +192,7 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const Placement& placement,
   device.interrupt_path = config.interrupts;
   device.reset = config.reset;
   device.phandle = placement.phandle;
+  CheckWindowRegions(facts, placement.regions);
   for (std::size_t at = 0; at < placement.regions.size(); ++at) {
     const std::uint32_t index = placement.regions[at];
     const RegionFacts& region = facts.regions[index];
@@ -200,7 +201,7 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const Placement& placement,
             ? AddressRange({config.addresses[at]}, region.size_bytes)
             : addresses.Allocate(RegionOwner(facts, index), region.size_bytes,
                                  RegionAlignment(region.size_bytes, layout));
-    device.regions.push_back({guest, region.mappable, index});
+    ApplyWindows(facts, device.regions.emplace_back(PlannedRegion{guest, region.mappable, index}));
   }
   for (std::size_t at = 0; at < placement.interrupts.size(); ++at) {
     const std::uint32_t index = placement.interrupts[at];

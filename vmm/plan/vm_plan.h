@@ -10,6 +10,7 @@
 #include "vmm/config/vm_config.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/memory/address_range.h"
+#include "vmm/plan/access_windows.h"
 #include "vmm/plan/device_facts.h"
 
 namespace microvm {
@@ -33,8 +34,10 @@ enum class Trigger { kEdge, kLevel };
 
 struct PlannedRegion {
   AddressRange guest;
-  bool mapped;              // else trapped
+  bool mapped;              // but for trapped_pages; else trapped
   std::uint32_t index = 0;  // among the device's regions, some of which may be withheld
+  std::vector<AccessWindow> windows = {};       // what trapped accesses may do; empty: everything
+  std::vector<OffsetRange> trapped_pages = {};  // of a mapped region, in ascending order
 };
 
 struct PlannedInterrupt {
