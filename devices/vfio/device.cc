@@ -53,8 +53,8 @@ VfioRegion VfioDevice::ReadRegion(std::uint32_t index) const {
   });
 }
 
-VfioInterrupt VfioDevice::ReadInterrupt(std::uint32_t index) const {
-  return WithContext(Error("interrupt " + std::to_string(index)), [&] {
+VfioInterrupt VfioDevice::ReadInterrupt(std::uint32_t index) {
+  VfioInterrupt interrupt = WithContext(Error("interrupt " + std::to_string(index)), [&] {
     vfio_irq_info info{};
     info.argsz = sizeof(info);
     info.index = index;
@@ -64,6 +64,20 @@ VfioInterrupt VfioDevice::ReadInterrupt(std::uint32_t index) const {
     }
     return VfioInterrupt{.automasked = (info.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0};
   });
+  interrupt.taken = IsTaken(index);
+  return interrupt;
+}
+
+// vfio_platform_irq.c keeps what request_irq answered when the device was opened, and gives it to
+// whatever is asked of the interrupt: also to taking away the trigger that there is not yet.
+bool VfioDevice::IsTaken(std::uint32_t index) {
+  try {
+    SetEvent(index, VFIO_IRQ_SET_ACTION_TRIGGER, -1);
+    return false;
+  } catch (const std::exception& error) {
+    if (ErrnoOf(error) != EBUSY) throw;
+    return true;
+  }
 }
 
 MemoryMapping VfioDevice::MapRegion(std::uint32_t index, std::uint64_t offset,

@@ -22,6 +22,7 @@ struct VfioRegion {
 // An interrupt of a VFIO device. Platform devices have automasked (level) and edge interrupts.
 struct VfioInterrupt {
   bool automasked = false;  // level: the kernel masks the line until it is told to unmask it
+  bool taken = false;  // another has the line: the kernel could not have it, and it cannot be armed
 };
 
 // One VFIO device: typed ioctls on its descriptor (include/uapi/linux/vfio.h). The constructor
@@ -55,7 +56,8 @@ class VfioDevice {
   void SetEvent(std::uint32_t index, std::uint32_t action, int eventfd);
   void SetState(std::uint32_t index, std::uint32_t action, std::uint32_t count);
   [[nodiscard]] VfioRegion ReadRegion(std::uint32_t index) const;
-  [[nodiscard]] VfioInterrupt ReadInterrupt(std::uint32_t index) const;
+  [[nodiscard]] VfioInterrupt ReadInterrupt(std::uint32_t index);
+  [[nodiscard]] bool IsTaken(std::uint32_t index);
 
   Fd fd_;
   bool can_reset_ = false;

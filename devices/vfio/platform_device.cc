@@ -87,6 +87,7 @@ VfioPlatformDevice::VfioPlatformDevice(std::unique_ptr<VfioDevice> device, Plann
   for (const PlannedInterrupt& interrupt : plan_.interrupts) {
     HostKernel& kernel = device_->fd().kernel();
     Eventfds& eventfds = eventfds_.emplace_back();
+    if (interrupt.repeats) continue;
     eventfds.trigger = MakeEventFd(kernel);
     if (interrupt.trigger == Trigger::kLevel) eventfds.resample = MakeEventFd(kernel);
   }
@@ -121,6 +122,7 @@ std::vector<std::unique_ptr<ArmedInterrupt>> VfioPlatformDevice::ArmInterrupts(c
     DrainEventFd(vfio_trigger);
     DrainEventFd(eventfds.trigger);
     const PlannedInterrupt& interrupt = plan_.interrupts[index];
+    if (interrupt.repeats) continue;
     armed.push_back(std::make_unique<ArmedInterrupt>(*device_, interrupt.index, interrupt, vm,
                                                      vfio_trigger, eventfds.trigger,
                                                      eventfds.resample, disarm_log_));

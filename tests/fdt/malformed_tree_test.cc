@@ -14,6 +14,7 @@
 #include "vmm/host/error.h"
 #include "vmm/passthrough/host_clocks.h"
 #include "vmm/plan/device_node.h"
+#include "vmm/plan/host_interrupts.h"
 
 namespace microvm {
 namespace {
@@ -52,7 +53,7 @@ void Walk(const DeviceTree& tree, const DtNode& node) {
   CHECK((node.IsEnabled() || node.Property("status").has_value()));
   InterruptParent(tree, node);
   try {
-    HostTriggers(tree, node);
+    FirstOfEachLine(HostInterrupts(tree, node), 4);
     ReadClocks(tree, node, "/nonexistent");
   } catch (const Error& error) {
     Ignore(error);

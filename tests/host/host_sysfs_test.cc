@@ -155,6 +155,24 @@ TEST_CASE("interrupts are summed over CPUs and lines of the device, and of no ot
   CHECK(HostSysfs(host.root()).VfioInterrupts("ff080000.canfd") == 0);
 }
 
+TEST_CASE("who has a line is told by the GIC's number, whatever the kernel's is") {
+  HostTree host;
+  host.SetInterrupts(
+      "           CPU0       CPU1\n"
+      " 14:         34          0     GICv3  33 Level     uart-pl011\n"
+      " 15:          5          0  9030000.pl061  34 Edge      button\n"
+      " 34:          0          0     GICv3  35 Level   \n"
+      " 35:          0          0     GIC-0  34 Level     rtc-pl031, vfio-irq[35](x)\n"
+      "IPI0:      1000        1000       Rescheduling interrupts\n");
+  const HostSysfs sysfs(host.root());
+  CHECK(sysfs.LineUsers(33) == "uart-pl011");
+  CHECK(sysfs.LineUsers(34) == "rtc-pl031, vfio-irq[35](x)");
+  CHECK(sysfs.LineUsers(35) == "");
+  CHECK(sysfs.LineUsers(36) == "");
+  CHECK(sysfs.GicInterrupts() ==
+        std::map<std::uint32_t, std::uint64_t>{{33, 34}, {34, 0}, {35, 0}});
+}
+
 TEST_CASE("interrupts that a CPU took before it went offline are counted too") {
   HostTree host;
   host.SetInterrupts(

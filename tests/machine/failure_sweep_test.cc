@@ -38,7 +38,7 @@ bool IsHarmless(const std::string& call) {
 // Calls that take an interrupt down: there is nobody left to throw to, so their failure is told on
 // standard error, and closing the device and the VM does what they could not.
 bool IsTakeDown(const std::string& call) {
-  return call.ends_with(" mask") || call.ends_with(" off") || call.ends_with("no eventfd") ||
+  return call.ends_with(" mask") || call.ends_with(" off") || call.ends_with("unmask no eventfd") ||
          call.starts_with("KVM_IRQFD deassign");
 }
 

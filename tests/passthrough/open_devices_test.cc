@@ -45,6 +45,21 @@ TEST_CASE("devices are opened with all that planning needs to know") {
   CHECK(timer.tree == can.tree);  // read once
 }
 
+TEST_CASE("who has a line that the kernel could not have is found by its number at the GIC") {
+  Board board;
+  board.AddTimer();
+  board.kernel.host.devices[0].irqs[1].taken = true;
+  board.host.SetInterrupts(
+      "           CPU0       CPU1\n"
+      " 13:          1          2     GICv3  27 Level     arch_timer\n"
+      " 35:         12         30     GICv3  69 Level     uart-pl011, rtc\n"
+      " 36:         69          0     GICv3  68 Level     other\n");
+  const OpenedDevices opened = OpenDevices(board.kernel, board.sysfs, board.config);
+  CHECK_FALSE(opened.facts[0].interrupts[0].taken);
+  CHECK(opened.facts[0].interrupts[1].taken);
+  CHECK(opened.facts[0].interrupts[1].users == "uart-pl011, rtc");
+}
+
 TEST_CASE("the first device's way is container, group, IOMMU, device") {
   Board board;
   board.AddCan();
@@ -54,6 +69,8 @@ TEST_CASE("the first device's way is container, group, IOMMU, device") {
         "VFIO_GROUP_SET_CONTAINER\nVFIO_SET_IOMMU 3\n"
         "VFIO_GROUP_GET_DEVICE_FD ff070000.canfd\nVFIO_DEVICE_GET_INFO\n"
         "VFIO_DEVICE_GET_REGION_INFO\nVFIO_DEVICE_GET_IRQ_INFO\n"
+        // Whether the kernel has its line.
+        "VFIO_DEVICE_SET_IRQS 0 trigger no eventfd\n"
         // Asked twice: how long the answer is, and the answer.
         "VFIO_IOMMU_GET_INFO\nVFIO_IOMMU_GET_INFO\n"
         "close ff070000.canfd\nclose group 7\nclose container\n");

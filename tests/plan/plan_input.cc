@@ -59,6 +59,14 @@ DeviceFacts CanFacts() {
   return facts;
 }
 
+DeviceFacts MacFacts() {
+  DeviceFacts facts = FactsOf(SharedTree("board"), "/axi/mac@ff140000");
+  facts.config.host = "ff140000.mac";
+  facts.regions = {{0x1000, true}};
+  facts.interrupts = {{true}, {true, true, "vfio-irq[14](ff140000.mac)"}};
+  return facts;
+}
+
 DeviceFacts TimerFacts() {
   DeviceFacts facts = FactsOf(SharedTree("board"), "/axi/timer@ff120000");
   facts.config.host = "ff120000.timer";

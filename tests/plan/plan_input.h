@@ -35,6 +35,8 @@ std::vector<std::uint32_t> CellsOf(const PlannedNode& node, std::string_view nam
 
 // The CAN controller of board.dts as VFIO shows it: one mapped region, one level interrupt.
 DeviceFacts CanFacts();
+// Its MAC: a mapped region, a level that is listed twice and that the kernel gives only once.
+DeviceFacts MacFacts();
 // Its timer: a trapped region and a mapped one, an edge and a level.
 DeviceFacts TimerFacts();
 

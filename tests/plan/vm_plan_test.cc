@@ -155,6 +155,74 @@ DeviceFacts WithInterrupts(std::size_t count) {
   return facts;
 }
 
+// The guest SPIs in the node's `interrupts`.
+std::vector<std::uint32_t> SpisInNode(const PlannedDevice& device) {
+  std::vector<std::uint32_t> spis;
+  for (const PlannedProperty& property : device.node.properties) {
+    if (property.name != "interrupts") continue;
+    const auto cells = DtProperty{"interrupts", property.value}.Cells();
+    for (std::size_t at = 1; at < cells->size(); at += 3) spis.push_back((*cells)[at]);
+  }
+  return spis;
+}
+
+TEST_CASE("a line that is listed twice is one SPI, which the node lists twice") {
+  PlanInput input;
+  input.devices = {fakes::MacFacts(), fakes::CanFacts()};
+  const VmPlan plan = input.Make();
+  const auto& interrupts = plan.devices[0].interrupts;
+  REQUIRE(interrupts.size() == 2);
+  CHECK(interrupts[0].spi == Spi{1});
+  CHECK(interrupts[0].index == 0);
+  CHECK_FALSE(interrupts[0].repeats);
+  CHECK(interrupts[1].spi == Spi{1});
+  CHECK(interrupts[1].index == 0);
+  CHECK(interrupts[1].repeats);
+  CHECK(SpisInNode(plan.devices[0]) == std::vector<std::uint32_t>{1, 1});
+  CHECK(plan.devices[1].interrupts[0].spi == Spi{2});
+  CHECK(Contains(FormatPlan(plan),
+                 "# interrupt SPI 1 level\n# interrupt SPI 1 level, listed again\n"));
+}
+
+TEST_CASE("of a line that is listed twice either entry may be dropped") {
+  for (const char* dropped : {"interrupts:0", "interrupts:queue1"}) {
+    PlanInput input;
+    input.devices = {fakes::MacFacts()};
+    input.devices[0].config.drop = {dropped};
+    const VmPlan plan = input.Make();
+    // VFIO has the line as the first of the two.
+    REQUIRE(plan.devices[0].interrupts.size() == 1);
+    CHECK(plan.devices[0].interrupts[0].index == 0);
+    CHECK_FALSE(plan.devices[0].interrupts[0].repeats);
+  }
+}
+
+TEST_CASE("a line that is listed twice takes one SPI of the configuration") {
+  PlanInput input;
+  input.devices = {fakes::MacFacts()};
+  input.devices[0].config.spis = {77};
+  CHECK(SpisInNode(input.Make().devices[0]) == std::vector<std::uint32_t>{77, 77});
+  input.devices[0].config.spis = {77, 78};
+  CHECK(Contains(Complaint(input), "2 SPIs for 1 interrupts"));
+}
+
+TEST_CASE("a line that the host uses is refused with who has it, and may be dropped") {
+  PlanInput input;
+  DeviceFacts facts = fakes::TimerFacts();
+  facts.interrupts[1].taken = true;
+  facts.interrupts[1].users = "uart-pl011, rtc";
+  input.devices = {facts};
+  const std::string complaint = Complaint(input);
+  CHECK(Contains(complaint,
+                 "'ff120000.timer': interrupt 1 is taken: its line has another user on the host: "
+                 "uart-pl011, rtc\n"));
+  CHECK(Contains(complaint, "drop = [\"interrupts:1\"]"));
+  input.devices[0].interrupts[1].users = "";
+  CHECK(Contains(Complaint(input), "another user on the host: see /proc/interrupts\n"));
+  input.devices[0].config.drop = {"interrupts:1"};
+  CHECK(input.Make().devices[0].interrupts.size() == 1);
+}
+
 TEST_CASE("the vGIC has as many SPIs as are needed, in steps of 32") {
   PlanInput input;
   input.devices = {WithInterrupts(31)};

@@ -13,6 +13,7 @@
 #include "vmm/host/file.h"
 #include "vmm/passthrough/host_clocks.h"
 #include "vmm/plan/device_node.h"
+#include "vmm/plan/host_interrupts.h"
 
 namespace microvm {
 namespace {
@@ -48,8 +49,8 @@ DeviceFacts BoardFacts(const std::shared_ptr<const DeviceTree>& tree, const std:
   facts.config.host = host;
   facts.config.dma = DmaMode::kIommu;
   facts.regions = Regions(*node);
-  for (const std::optional<Trigger> trigger : HostTriggers(*tree, *node)) {
-    facts.interrupts.push_back({trigger == Trigger::kLevel});
+  for (const HostInterrupt& interrupt : HostInterrupts(*tree, *node)) {
+    facts.interrupts.push_back({interrupt.trigger == Trigger::kLevel});
   }
   facts.clocks = ReadClocks(*tree, *node, "/nonexistent");
   return facts;

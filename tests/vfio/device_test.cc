@@ -100,6 +100,23 @@ TEST_CASE("each step of an interrupt is the request that VFIO expects") {
         "VFIO_DEVICE_SET_IRQS 0 trigger off\n");
 }
 
+TEST_CASE("an interrupt that somebody else has is known when the device is opened") {
+  Board board;
+  board.AddTimer();
+  board.kernel.host.devices[0].irqs[1].taken = true;
+  const OpenedDevice opened(board, fakes::kTimerName);
+  CHECK_FALSE(opened.device->interrupts()[0].taken);
+  CHECK(opened.device->interrupts()[1].taken);
+}
+
+TEST_CASE("an interrupt that cannot be asked for is no interrupt that somebody else has") {
+  Board board;
+  board.AddCan();
+  board.kernel.FailMatching("VFIO_DEVICE_SET_IRQS 0 trigger no eventfd", EIO);
+  CHECK(ChainOf([&] { const OpenedDevice opened(board); }) ==
+        "interrupt 0\n  VFIO_DEVICE_SET_IRQS (trigger): Input/output error\n");
+}
+
 TEST_CASE("an interrupt that somebody else has says who may know") {
   Board board;
   board.AddCan();

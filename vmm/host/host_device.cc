@@ -58,6 +58,33 @@ std::uint64_t SumOfCounts(std::string_view line) {
   return sum;
 }
 
+// A line of /proc/interrupts for an interrupt of a GIC (kernel/irq/proc.c):
+// " 14:   0   0   GICv3  34 Level   name, name".
+struct GicLine {
+  std::uint32_t intid;
+  std::uint64_t count;
+  std::string_view users;
+};
+
+template <typename Use>
+void ForEachGicLine(std::string_view text, Use&& use) {
+  for (std::size_t start = 0; start < text.size();) {
+    const std::size_t end = std::min(text.find('\n', start), text.size());
+    const std::string_view line = text.substr(start, end - start);
+    start = end + 1;
+    std::string_view rest = line;
+    NextWord(rest);  // the kernel's number
+    std::string_view chip = NextWord(rest);
+    while (ParseNumber<std::uint64_t>(chip)) chip = NextWord(rest);
+    if (!chip.starts_with("GIC")) continue;
+    const auto intid = ParseNumber<std::uint32_t>(NextWord(rest));
+    NextWord(rest);  // the trigger
+    if (!intid) continue;
+    rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
+    use(GicLine{*intid, SumOfCounts(line), rest});
+  }
+}
+
 std::vector<std::string> NamesIn(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
@@ -265,6 +292,21 @@ std::optional<std::uint64_t> HostSysfs::VfioInterrupts(const std::string& name) 
     start = end + 1;
   }
   return sum;
+}
+
+std::map<std::uint32_t, std::uint64_t> HostSysfs::GicInterrupts() const {
+  std::map<std::uint32_t, std::uint64_t> counts;
+  ForEachGicLine(ReadTextFile((root_ / "proc/interrupts").string()),
+                 [&](const GicLine& line) { counts[line.intid] = line.count; });
+  return counts;
+}
+
+std::string HostSysfs::LineUsers(std::uint32_t intid) const {
+  std::string users;
+  ForEachGicLine(ReadTextFile((root_ / "proc/interrupts").string()), [&](const GicLine& line) {
+    if (line.intid == intid) users = line.users;
+  });
+  return users;
 }
 
 std::optional<std::uint64_t> HostSysfs::AvailableMemory() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -60,6 +61,12 @@ class HostSysfs {
   // they cannot be told from another's: the kernel names those of an AMBA device by its type
   // (drivers/vfio/platform/vfio_amba.c), which another device bound to VFIO may have too.
   [[nodiscard]] std::optional<std::uint64_t> VfioInterrupts(const std::string& name) const;
+  // What the host has counted of each interrupt of its GIC that is in use, by INTID
+  // (/proc/interrupts).
+  [[nodiscard]] std::map<std::uint32_t, std::uint64_t> GicInterrupts() const;
+  // Who has an interrupt of the host's GIC, as /proc/interrupts names them: "uart-pl011, rtc"; ""
+  // if nobody has, or the host does not tell.
+  [[nodiscard]] std::string LineUsers(std::uint32_t intid) const;
 
   // What the host can give without taking from others (/proc/meminfo: MemAvailable), in bytes.
   [[nodiscard]] std::optional<std::uint64_t> AvailableMemory() const;

@@ -75,8 +75,9 @@ void JudgeInterrupts(const Inspection& inspection, std::vector<Reason>& reasons)
           {Verdict::kRefused, name + " belongs to each CPU (PPI): VFIO cannot take it"});
     }
     if (view.duplicate) {
-      reasons.push_back({Verdict::kRefused,
-                         name + " is a line that the node lists before: Linux refuses it twice"});
+      reasons.push_back({Verdict::kAsIs,
+                         name + " is a line that the node lists before: the guest has one SPI for "
+                                "both"});
     }
     if (!view.shared_with.empty()) {
       reasons.push_back(

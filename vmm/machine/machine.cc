@@ -169,6 +169,7 @@ void Machine::DivertInterrupts() {
     const PlannedDevice& plan = devices_[device]->plan();
     if (plan.interrupt_path == InterruptPath::kIrqfd) continue;
     for (std::uint32_t index = 0; index < plan.interrupts.size(); ++index) {
+      if (plan.interrupts[index].repeats) continue;
       diversions_.push_back(std::make_unique<LoopEvent>(loop_, kernel_, [this, device, index] {
         ++counts_[device].userspace_irqs;
         SignalEventFd(devices_[device]->kvm_trigger(index));

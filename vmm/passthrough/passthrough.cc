@@ -14,6 +14,7 @@
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
 #include "vmm/passthrough/host_clocks.h"
+#include "vmm/plan/host_interrupts.h"
 
 namespace microvm {
 namespace {
@@ -144,8 +145,12 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
     facts.regions.push_back({region.size_bytes, region.mappable});
   }
   facts.page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  for (const VfioInterrupt& interrupt : device.interrupts()) {
-    facts.interrupts.push_back({interrupt.automasked});
+  const std::vector<HostInterrupt> lines = HostInterrupts(*tree, *node);
+  for (std::size_t index = 0; index < device.interrupts().size(); ++index) {
+    const VfioInterrupt& interrupt = device.interrupts()[index];
+    facts.interrupts.push_back({interrupt.automasked, interrupt.taken});
+    if (!interrupt.taken || index >= lines.size() || !lines[index].intid) continue;
+    facts.interrupts.back().users = sysfs.LineUsers(*lines[index].intid);
   }
   facts.clocks = ReadClocks(*tree, *node, sysfs.root());
   facts.can_reset = device.can_reset();

@@ -33,8 +33,4 @@ using PassedNodes = std::map<std::string, std::uint32_t>;
 void MakeDeviceNode(const DeviceFacts& facts, PlannedDevice& device, std::uint32_t& next_phandle,
                     const PassedNodes& passed = {});
 
-// The triggers of a node's interrupts, as its specifiers tell them; nothing where the interrupt
-// controller's binding is not known.
-std::vector<std::optional<Trigger>> HostTriggers(const DeviceTree& tree, const DtNode& node);
-
 }  // namespace microvm

@@ -72,6 +72,7 @@ void AppendDevice(std::string& text, const PlannedDevice& device) {
   for (const PlannedInterrupt& interrupt : device.interrupts) {
     text += "# interrupt SPI " + std::to_string(interrupt.spi.number) +
             (interrupt.trigger == Trigger::kLevel ? " level" : " edge") +
+            (interrupt.repeats ? ", listed again" : "") +
             (device.interrupt_path == InterruptPath::kIrqfd ? "" : " through user space") + "\n";
   }
   for (const PlannedClock& clock : device.clocks) {

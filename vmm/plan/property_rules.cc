@@ -185,6 +185,18 @@ std::vector<bool> DroppedEntries(const DeviceFacts& facts, const DtNode& device,
   return dropped;
 }
 
+std::vector<std::uint32_t> KeptEntries(const DeviceFacts& facts, std::string_view list,
+                                       std::size_t count) {
+  const auto node = facts.tree->Find(facts.node_path);
+  const std::vector<bool> dropped =
+      node ? DroppedEntries(facts, *node, list, count) : std::vector<bool>(count);
+  std::vector<std::uint32_t> kept;
+  for (std::uint32_t index = 0; index < count; ++index) {
+    if (!dropped[index]) kept.push_back(index);
+  }
+  return kept;
+}
+
 void CheckDrop(const DeviceFacts& facts, const DtNode& device) {
   for (const std::string& drop : facts.config.drop) {
     if (drop.substr(0, drop.find(':')) == "interrupts-extended") {

@@ -37,6 +37,9 @@ bool IsDropped(const DeviceFacts& facts, const DtNode& node, std::string_view pr
 // For each of the `count` entries of a list of the device's node, whether it is dropped.
 std::vector<bool> DroppedEntries(const DeviceFacts& facts, const DtNode& device,
                                  std::string_view list, std::size_t count);
+// The others, by their numbers.
+std::vector<std::uint32_t> KeptEntries(const DeviceFacts& facts, std::string_view list,
+                                       std::size_t count);
 // Throws Error naming an entry of `drop` that names nothing of the device's node.
 void CheckDrop(const DeviceFacts& facts, const DtNode& device);
 

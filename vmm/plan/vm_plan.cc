@@ -11,6 +11,7 @@
 #include "vmm/memory/address_allocator.h"
 #include "vmm/plan/device_node.h"
 #include "vmm/plan/dma_signs.h"
+#include "vmm/plan/interrupt_placement.h"
 #include "vmm/plan/property_rules.h"
 #include "vmm/plan/ram_placement.h"
 #include "vmm/plan/reset_check.h"
@@ -83,42 +84,6 @@ void CheckDoesNoDma(const DeviceFacts& facts) {
                   "ignore_dma_signs = true");
 }
 
-// The guest's SPIs, the console's being 0.
-class SpiAllocator {
- public:
-  void Reserve(const std::string& owner, std::uint32_t spi, const PlatformLayout& layout) {
-    if (spi >= layout.spi_maximum) {
-      throw Error("SPI " + std::to_string(spi) + " of " + owner + ": a guest's GIC has " +
-                  std::to_string(layout.spi_maximum) + " SPIs, from 0");
-    }
-    if (const auto [taken, is_new] = owners_.try_emplace(spi, owner); !is_new) {
-      throw Error("SPI " + std::to_string(spi) + " of " + owner + " is " + taken->second + "'s");
-    }
-  }
-  Spi Next(const std::string& owner) {
-    while (!owners_.try_emplace(next_, owner).second) ++next_;
-    return Spi{next_++};
-  }
-  [[nodiscard]] std::uint32_t count() const { return owners_.rbegin()->first + 1; }
-
- private:
-  std::map<std::uint32_t, std::string> owners_ = {{0, "the console"}};
-  std::uint32_t next_ = 1;
-};
-
-// The entries of a list that cross, by their numbers.
-std::vector<std::uint32_t> KeptEntries(const DeviceFacts& facts, std::string_view list,
-                                       std::size_t count) {
-  const auto node = facts.tree->Find(facts.node_path);
-  const std::vector<bool> dropped =
-      node ? DroppedEntries(facts, *node, list, count) : std::vector<bool>(count);
-  std::vector<std::uint32_t> kept;
-  for (std::uint32_t index = 0; index < count; ++index) {
-    if (!dropped[index]) kept.push_back(index);
-  }
-  return kept;
-}
-
 std::string RegionOwner(const DeviceFacts& facts, std::uint32_t index) {
   return facts.config.host + " region " + std::to_string(index);
 }
@@ -140,15 +105,14 @@ void AtKey(const DeviceFacts& facts, const std::string& key, Step&& step) {
 struct Placement {
   std::uint32_t phandle;
   std::vector<std::uint32_t> regions;  // those that cross
-  std::vector<std::uint32_t> interrupts;
+  KeptInterrupts interrupts;
 };
 
 // Takes what the configuration fixes, before anything is placed around it.
 Placement PlaceFixed(const DeviceFacts& facts, const HostLimits& limits,
-                     const PlatformLayout& layout, AddressAllocator& addresses, SpiAllocator& spis,
-                     std::uint32_t phandle) {
+                     AddressAllocator& addresses, SpiAllocator& spis, std::uint32_t phandle) {
   Placement placement{phandle, KeptEntries(facts, "reg", facts.regions.size()),
-                      KeptEntries(facts, "interrupts", facts.interrupts.size())};
+                      FindKeptInterrupts(facts)};
   const PlatformConfig& config = facts.config;
   AtKey(facts, "address", [&] {
     if (config.addresses.size() > placement.regions.size()) {
@@ -169,11 +133,11 @@ Placement PlaceFixed(const DeviceFacts& facts, const HostLimits& limits,
     }
   });
   AtKey(facts, "spi", [&] {
-    if (config.spis.size() > placement.interrupts.size()) {
+    if (config.spis.size() > placement.interrupts.line_count) {
       throw Error(std::to_string(config.spis.size()) + " SPIs for " +
-                  std::to_string(placement.interrupts.size()) + " interrupts");
+                  std::to_string(placement.interrupts.line_count) + " interrupts");
     }
-    for (const std::uint32_t spi : config.spis) spis.Reserve(config.host, spi, layout);
+    for (const std::uint32_t spi : config.spis) spis.Reserve(config.host, spi);
   });
   return placement;
 }
@@ -203,12 +167,7 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const Placement& placement,
                                  RegionAlignment(region.size_bytes, layout));
     ApplyWindows(facts, device.regions.emplace_back(PlannedRegion{guest, region.mappable, index}));
   }
-  for (std::size_t at = 0; at < placement.interrupts.size(); ++at) {
-    const std::uint32_t index = placement.interrupts[at];
-    const Spi spi = at < config.spis.size() ? Spi{config.spis[at]} : spis.Next(config.host);
-    device.interrupts.push_back(
-        {spi, facts.interrupts[index].automasked ? Trigger::kLevel : Trigger::kEdge, index});
-  }
+  device.interrupts = PlanInterrupts(facts, placement.interrupts, spis);
   MakeDeviceNode(facts, device, next_phandle, passed);
   if (device.resets) {
     device.resets->registers =
@@ -338,16 +297,15 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
       gic.version == GicVersion::kV2 ? "the GIC's CPU interface" : "the GIC's redistributors",
       gic.cpu_interfaces);
   addresses.Reserve("the console", layout.console);
-  SpiAllocator spis;
+  SpiAllocator spis(layout.spi_maximum);
   auto next_phandle = static_cast<std::uint32_t>(Phandle::kFirstFree);
   PassedNodes passed;
   std::vector<std::optional<Placement>> placements(devices.size());
   for (std::size_t index = 0; index < devices.size(); ++index) {
     const std::uint32_t phandle = next_phandle++;
     passed[devices[index].node_path] = phandle;
-    conflicts.Try([&] {
-      placements[index] = PlaceFixed(devices[index], limits, layout, addresses, spis, phandle);
-    });
+    conflicts.Try(
+        [&] { placements[index] = PlaceFixed(devices[index], limits, addresses, spis, phandle); });
   }
   std::vector<PlannedDevice> planned;
   for (std::size_t index = 0; index < devices.size(); ++index) {

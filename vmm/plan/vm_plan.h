@@ -44,6 +44,9 @@ struct PlannedInterrupt {
   Spi spi;
   Trigger trigger;
   std::uint32_t index = 0;  // among the device's interrupts, some of which may be withheld
+  // The line of an earlier one, listed again: it has the same SPI and index.
+  bool repeats = false;
+  std::optional<std::uint32_t> host_intid = {};  // at the host's GIC, where the tree tells
 };
 
 // A property of a guest node and where it came from, for --print-plan.

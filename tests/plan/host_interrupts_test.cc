@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "vmm/plan/host_interrupts.h"
+
 #include <doctest/doctest.h>
 
 #include "tests/fakes/exceptions.h"
 #include "tests/fakes/host_tree.h"
 #include "vmm/fdt/fdt_writer.h"
-#include "vmm/plan/device_node.h"
 
 namespace microvm {
 namespace {
@@ -14,9 +15,16 @@ using Triggers = std::vector<std::optional<Trigger>>;
 constexpr std::optional<Trigger> kEdge = Trigger::kEdge;
 constexpr std::optional<Trigger> kLevel = Trigger::kLevel;
 
+Triggers TriggersOf(const DeviceTree& tree, const std::string& node) {
+  Triggers triggers;
+  for (const HostInterrupt& interrupt : HostInterrupts(tree, *tree.Find(node))) {
+    triggers.push_back(interrupt.trigger);
+  }
+  return triggers;
+}
+
 Triggers Of(const std::string& tree_name, const std::string& node) {
-  const DeviceTree tree(fakes::TreeBlob(tree_name));
-  return HostTriggers(tree, *tree.Find(node));
+  return TriggersOf(DeviceTree(fakes::TreeBlob(tree_name)), node);
 }
 
 TEST_CASE("a GIC's specifiers tell edges and levels, rising and falling") {
@@ -52,7 +60,7 @@ TEST_CASE("an interrupts property that is no list of cells has no triggers") {
     fdt.Node("odd", [&] { fdt.Bytes("interrupts", std::vector<std::byte>(13)); });
   });
   const DeviceTree tree(fdt.Finish());
-  CHECK(HostTriggers(tree, *tree.Find("/odd")).empty());
+  CHECK(HostInterrupts(tree, *tree.Find("/odd")).empty());
 }
 
 TEST_CASE("every GIC that Arm's bindings name is known") {
@@ -72,8 +80,46 @@ TEST_CASE("every GIC that Arm's bindings name is known") {
       });
     });
     const DeviceTree tree(fdt.Finish());
-    CHECK(HostTriggers(tree, *tree.Find("/device")) == Triggers{kLevel});
+    CHECK(TriggersOf(tree, "/device") == Triggers{kLevel});
   }
+}
+
+// A device whose interrupts are those of a GIC at the root.
+std::vector<HostInterrupt> OfGic(const std::vector<std::uint32_t>& interrupts) {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("gic", [&] {
+      fdt.String("compatible", "arm,gic-v3");
+      fdt.Cells("#interrupt-cells", {3});
+      fdt.Cells("phandle", {1});
+    });
+    fdt.Node("device", [&] {
+      fdt.Cells("interrupt-parent", {1});
+      fdt.Cells("interrupts", interrupts);
+    });
+  });
+  const DeviceTree tree(fdt.Finish());
+  return HostInterrupts(tree, *tree.Find("/device"));
+}
+
+TEST_CASE("a GIC's specifiers tell the interrupt's number: SPIs from 32, PPIs from 16") {
+  const auto interrupts = OfGic({0, 58, 4, 1, 9, 4, 2, 3, 4, 0, 0xffff'fff0, 4});
+  REQUIRE(interrupts.size() == 4);
+  CHECK(interrupts[0].controller == "/gic");
+  CHECK(interrupts[0].intid == 90U);
+  CHECK(interrupts[1].intid == 25U);
+  CHECK_FALSE(interrupts[2].intid.has_value());
+  CHECK_FALSE(interrupts[3].intid.has_value());
+}
+
+TEST_CASE("a line that is listed again is known as the first of it") {
+  using Indexes = std::vector<std::uint32_t>;
+  const auto interrupts = OfGic({0, 58, 4, 0, 59, 4, 0, 58, 4, 0, 58, 1, 0, 59, 4});
+  // The kernel takes the same number with another trigger for a mistake, and gives no interrupt.
+  CHECK(FirstOfEachLine(interrupts, 5) == Indexes{0, 1, 0, 3, 1});
+  // What the tree does not tell is a line of its own.
+  CHECK(FirstOfEachLine(interrupts, 7) == Indexes{0, 1, 0, 3, 1, 5, 6});
+  CHECK(FirstOfEachLine({}, 2) == Indexes{0, 1});
 }
 
 }  // namespace
