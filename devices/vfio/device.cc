@@ -2,6 +2,7 @@
 #include "devices/vfio/device.h"
 
 #include <linux/vfio.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -11,6 +12,12 @@
 
 namespace microvm {
 namespace {
+
+// Whether an eventfd was signalled since this was asked last.
+bool TakeSignal(const Fd& eventfd) {
+  std::uint64_t count = 0;
+  return ::read(eventfd.get(), &count, sizeof(count)) == static_cast<ssize_t>(sizeof(count));
+}
 
 const char* ActionName(std::uint32_t action) {
   switch (action) {
@@ -143,5 +150,17 @@ void VfioDevice::ClearUnmaskEvent(std::uint32_t index) {
 void VfioDevice::Mask(std::uint32_t index) { SetState(index, VFIO_IRQ_SET_ACTION_MASK, 1); }
 
 void VfioDevice::Unmask(std::uint32_t index) { SetState(index, VFIO_IRQ_SET_ACTION_UNMASK, 1); }
+
+bool VfioDevice::IsMasked(std::uint32_t index, const Fd& trigger, const Fd& probe) {
+  SetTrigger(index, probe);
+  // Runs the kernel's handler of the interrupt, which masks it and signals; masked, it does
+  // nothing.
+  SetState(index, VFIO_IRQ_SET_ACTION_TRIGGER, 1);
+  const bool masked = !TakeSignal(probe);
+  SetTrigger(index, trigger);
+  // The probe masked it, or the device's own interrupt went to the probe: a level comes again.
+  if (!masked || TakeSignal(probe)) Unmask(index);
+  return masked;
+}
 
 }  // namespace microvm

@@ -51,6 +51,11 @@ class VfioDevice {
   void ClearUnmaskEvent(std::uint32_t index);
   void Mask(std::uint32_t index);
   void Unmask(std::uint32_t index);
+  // Whether a level interrupt whose trigger is `trigger` is masked, by Mask or since it came, which
+  // the kernel does not tell: it is made to signal `probe`, which nobody else may read, in place of
+  // `trigger` for a moment, and to come. What is masked stays so, and no interrupt of the device is
+  // lost or added. If it throws, the trigger may have gone.
+  [[nodiscard]] bool IsMasked(std::uint32_t index, const Fd& trigger, const Fd& probe);
 
  private:
   void SetEvent(std::uint32_t index, std::uint32_t action, int eventfd);

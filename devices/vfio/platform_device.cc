@@ -116,18 +116,25 @@ std::vector<std::unique_ptr<ArmedInterrupt>> VfioPlatformDevice::ArmInterrupts(c
   std::vector<std::unique_ptr<ArmedInterrupt>> armed;
   for (std::uint32_t index = 0; index < plan_.interrupts.size(); ++index) {
     const Eventfds& eventfds = eventfds_[index];
-    const Fd& vfio_trigger = eventfds.diverted != nullptr ? *eventfds.diverted : eventfds.trigger;
-    // What was signalled to an earlier boot and not taken is no interrupt of this one; a line that
-    // is still high says so itself.
-    DrainEventFd(vfio_trigger);
-    DrainEventFd(eventfds.trigger);
     const PlannedInterrupt& interrupt = plan_.interrupts[index];
     if (interrupt.repeats) continue;
+    // What was signalled to an earlier boot and not taken is no interrupt of this one; a line that
+    // is still high says so itself.
+    DrainEventFd(eventfds.vfio_trigger());
+    DrainEventFd(eventfds.trigger);
     armed.push_back(std::make_unique<ArmedInterrupt>(*device_, interrupt.index, interrupt, vm,
-                                                     vfio_trigger, eventfds.trigger,
+                                                     eventfds.vfio_trigger(), eventfds.trigger,
                                                      eventfds.resample, disarm_log_));
   }
   return armed;
+}
+
+bool VfioPlatformDevice::IsMasked(std::uint32_t index, const Fd& probe) {
+  return device_->IsMasked(plan_.interrupts[index].index, eventfds_[index].vfio_trigger(), probe);
+}
+
+void VfioPlatformDevice::Unmask(std::uint32_t index) {
+  device_->Unmask(plan_.interrupts[index].index);
 }
 
 void VfioPlatformDevice::Reset() {

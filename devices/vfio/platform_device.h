@@ -113,6 +113,10 @@ class VfioPlatformDevice {
   void AddRegions(Vm& vm, MmioBus& bus);
   // Connects the interrupts to a VM whose vGIC is initialised.
   [[nodiscard]] std::vector<std::unique_ptr<ArmedInterrupt>> ArmInterrupts(const Vm& vm);
+  // Of a level interrupt of the plan, by its place there, while it is armed: whether the host keeps
+  // it masked, and the end of that (VfioDevice::IsMasked). Throws a chain.
+  [[nodiscard]] bool IsMasked(std::uint32_t index, const Fd& probe);
+  void Unmask(std::uint32_t index);
   // Brings the device to rest as its configuration says: by the kernel's reset where it has one,
   // then by the recipe. Its interrupts must not be armed. Throws a chain.
   void Reset();
@@ -127,6 +131,9 @@ class VfioPlatformDevice {
     Fd trigger;
     Fd resample;                   // level interrupts only
     const Fd* diverted = nullptr;  // what VFIO signals in place of `trigger`
+    [[nodiscard]] const Fd& vfio_trigger() const {
+      return diverted != nullptr ? *diverted : trigger;
+    }
   };
 
   std::unique_ptr<VfioDevice> device_;

@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
+#include <map>
+#include <utility>
 
 #include "tests/fakes/exceptions.h"
 #include "tests/fakes/fake_kernel.h"
@@ -50,6 +52,39 @@ TEST_CASE("edges and levels are two bits each, sixteen to a register") {
   const auto registers = kernel.registers();
   CHECK(registers.at({~0U, 0xc08}) == (2U << 2 | 2U << 30));
   CHECK(registers.at({~0U, 0xc0c}) == 2U);
+}
+
+// The state that is read of SPI 9 (INTID 41) where the vGIC's registers are these.
+SpiState StateOf(GicVersion version,
+                 std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint32_t> registers) {
+  FakeKernel kernel;
+  kernel.host.has_vgic_v2 = true;
+  const Kvm kvm(kernel);
+  const Vm vm(kvm, 40);
+  PlanInput input;
+  input.limits.gic = version;
+  const KvmDevice gic = MakeGic(vm, input.Make());
+  kernel.host.vgic_registers = std::move(registers);
+  return ReadSpi(gic, version, Spi{9});
+}
+
+TEST_CASE("an SPI's state is read from the distributor, and a GICv3's level apart") {
+  constexpr std::uint32_t kDist = 1;
+  constexpr std::uint32_t kLevelInfo = 7;
+  constexpr std::uint32_t kBit = 1U << 9;
+  for (const GicVersion version : {GicVersion::kV2, GicVersion::kV3}) {
+    const SpiState idle = StateOf(version, {{{kDist, 0x204}, ~kBit},
+                                            {{kDist, 0x304}, ~kBit},
+                                            {{kLevelInfo, 32}, ~kBit},
+                                            {{kDist, 0xc08}, ~(2U << 18)}});
+    CHECK_FALSE(idle.pending);
+    CHECK_FALSE(idle.active);
+    CHECK(idle.trigger == Trigger::kLevel);
+    CHECK(StateOf(version, {{{kDist, 0x204}, kBit}}).pending);
+    CHECK(StateOf(version, {{{kDist, 0x304}, kBit}}).active);
+    CHECK(StateOf(version, {{{kDist, 0xc08}, 2U << 18}}).trigger == Trigger::kEdge);
+  }
+  CHECK(StateOf(GicVersion::kV3, {{{kLevelInfo, 32}, kBit}}).pending);
 }
 
 TEST_CASE("the largest GIC that a plan can ask for is one that KVM makes") {

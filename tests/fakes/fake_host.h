@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace microvm::fakes {
@@ -77,6 +78,8 @@ struct FakeHost {
   std::map<unsigned, int> group_errors;  // of open /dev/vfio/GROUP
   std::map<unsigned, bool> not_viable;
   std::vector<FakeDeviceSpec> devices;
+  // What the vGIC's registers read as, (group, attribute) -> value; those that are not here are 0.
+  std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint32_t> vgic_registers;
 };
 
 }  // namespace microvm::fakes

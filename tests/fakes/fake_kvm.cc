@@ -246,7 +246,25 @@ long FakeVgic::SetAddress(std::uint64_t attribute, std::uint64_t value) {
   return 0;
 }
 
+// vgic_v3_attr_regs_access: every vCPU is locked, which one that runs does not allow.
+long FakeVgic::GetAttribute(const kvm_device_attr& attr) {
+  if (attr.flags != 0) return -EINVAL;
+  const bool known =
+      attr.group == arm64::kVgicGroupDistRegs || (attr.group == arm64::kVgicGroupLevelInfo && !v2_);
+  if (!known) return -ENXIO;
+  if (attr.group == arm64::kVgicGroupLevelInfo && attr.attr % 32 != 0) return -EINVAL;
+  if (!vm_->vgic_initialized) return -EBUSY;
+  for (const FakeVcpu* vcpu : kernel_.All<FakeVcpu>()) {
+    if (vcpu->running()) return -EBUSY;
+  }
+  const auto found = kernel_.host.vgic_registers.find({attr.group, attr.attr});
+  CopyOut(reinterpret_cast<void*>(attr.addr),
+          found == kernel_.host.vgic_registers.end() ? std::uint32_t{0} : found->second);
+  return 0;
+}
+
 long FakeVgic::Ioctl(unsigned long request, void* argument) {
+  if (request == KVM_GET_DEVICE_ATTR) return GetAttribute(CopyIn<kvm_device_attr>(argument));
   if (request != KVM_SET_DEVICE_ATTR) return -ENOTTY;
   const auto attr = CopyIn<kvm_device_attr>(argument);
   if (attr.flags != 0) return -EINVAL;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <map>
 #include <set>
@@ -82,6 +83,7 @@ class FakeVgic final : public FakeObject {
   FakeVm*& vm() { return vm_; }
 
  private:
+  long GetAttribute(const kvm_device_attr& attr);
   long SetAddress(std::uint64_t attribute, std::uint64_t value);
   long SetAddressV2(std::uint64_t attribute, std::uint64_t value);
   long SetInterruptCount(std::uint32_t count);
@@ -104,6 +106,7 @@ class FakeVcpu final : public FakeObject {
   // KVM_RUN: 0 or an errno. Called without the kernel's lock.
   int Run();
   FakeVm*& vm() { return vm_; }
+  [[nodiscard]] bool running() const { return running_; }
 
  private:
   long Initialise(void* argument);
@@ -123,6 +126,7 @@ class FakeVcpu final : public FakeObject {
   bool has_pmu_ = false;
   bool has_run_ = false;
   bool awaits_read_ = false;
+  std::atomic<bool> running_ = false;
   std::deque<VcpuExit> script_;
 };
 

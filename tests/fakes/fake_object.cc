@@ -29,6 +29,7 @@ const std::map<unsigned long, const char*>& Names() {
       {KVM_IRQFD, "KVM_IRQFD"},
       {KVM_CREATE_DEVICE, "KVM_CREATE_DEVICE"},
       {KVM_SET_DEVICE_ATTR, "KVM_SET_DEVICE_ATTR"},
+      {KVM_GET_DEVICE_ATTR, "KVM_GET_DEVICE_ATTR"},
       {KVM_RUN, "KVM_RUN"},
       {KVM_GET_ONE_REG, "KVM_GET_ONE_REG"},
       {KVM_SET_ONE_REG, "KVM_SET_ONE_REG"},
@@ -84,6 +85,7 @@ std::string DescribeArgument(unsigned long request, const void* argument) {
       const auto region = CopyIn<kvm_userspace_memory_region>(argument);
       return " " + Hex(region.guest_phys_addr) + "+" + Hex(region.memory_size);
     }
+    case KVM_GET_DEVICE_ATTR:
     case KVM_SET_DEVICE_ATTR: {
       const auto attr = CopyIn<kvm_device_attr>(argument);
       return " " + std::to_string(attr.group) + "/" + Hex(attr.attr);

@@ -23,6 +23,20 @@ std::uint64_t Bit(arm64::VcpuFeature feature) {
   return std::uint64_t{1} << static_cast<unsigned>(feature);
 }
 
+// KVM_RUN holds the vCPU's lock.
+class Running {
+ public:
+  explicit Running(std::atomic<bool>& running) : running_(running) { running_ = true; }
+  ~Running() { running_ = false; }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  Running(Running&&) = delete;
+  Running& operator=(Running&&) = delete;
+
+ private:
+  std::atomic<bool>& running_;
+};
+
 }  // namespace
 
 FakeVcpu::FakeVcpu(FakeKernel& kernel, FakeVm& vm, unsigned id, std::vector<VcpuExit> script)
@@ -159,6 +173,7 @@ int FakeVcpu::WaitForSignal() {
 
 int FakeVcpu::Run() {
   VcpuExit next;
+  const Running running(running_);
   {
     const std::scoped_lock lock(kernel_.mutex_);
     if (const int error = Enter(); error != 0) return error;

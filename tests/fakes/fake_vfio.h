@@ -131,6 +131,7 @@ class FakeDevice final : public FakeObject {
   long SetMask(Irq& irq, const vfio_irq_set& set, int eventfd);
   long SetTrigger(Irq& irq, const vfio_irq_set& set, int eventfd);
   void Deliver(unsigned index);
+  void Handle(unsigned index);
   ssize_t Transfer(std::size_t length, off_t& offset, bool write, int& memory) const;
 
   FakeKernel& kernel_;

@@ -101,7 +101,11 @@ long FakeDevice::SetTrigger(Irq& irq, const vfio_irq_set& set, int eventfd) {
     return 0;
   }
   if (set.start != 0 || set.count != 1) return -EINVAL;
-  if ((set.flags & VFIO_IRQ_SET_DATA_EVENTFD) == 0) return -EINVAL;  // a test interrupt
+  if ((set.flags & VFIO_IRQ_SET_DATA_NONE) != 0) {
+    Handle(set.index);
+    return 0;
+  }
+  if ((set.flags & VFIO_IRQ_SET_DATA_EVENTFD) == 0) return -EINVAL;
   irq.trigger = -1;
   if (eventfd < 0) return 0;
   if (!kernel_.IsEventFd(eventfd)) return -EINVAL;
@@ -204,18 +208,24 @@ ssize_t FakeDevice::Pwrite(const void* buffer, std::size_t length, off_t offset)
   return count < 0 ? count : ::pwrite(memory, buffer, static_cast<std::size_t>(count), offset);
 }
 
-// The interrupt handler, for a level whose line is high.
-void FakeDevice::Deliver(unsigned index) {
+// vfio_irq_handler and vfio_automasked_irq_handler.
+void FakeDevice::Handle(unsigned index) {
   Irq& irq = irqs_[index];
-  if (!spec_.irqs[index].level || !irq.line_high || irq.masked || irq.trigger < 0) return;
-  irq.masked = true;
-  Signal(irq.trigger);
+  if (irq.masked) return;
+  irq.masked = spec_.irqs[index].level;
+  if (irq.trigger >= 0) Signal(irq.trigger);
+}
+
+// The CPU takes a level whose line is high while it is enabled, which it is with its trigger.
+void FakeDevice::Deliver(unsigned index) {
+  const Irq& irq = irqs_[index];
+  if (spec_.irqs[index].level && irq.line_high && irq.trigger >= 0) Handle(index);
 }
 
 void FakeDevice::Raise(unsigned index) {
   Irq& irq = irqs_.at(index);
   if (!spec_.irqs[index].level) {
-    if (irq.trigger >= 0) Signal(irq.trigger);
+    if (irq.trigger >= 0) Handle(index);
     return;
   }
   irq.line_high = true;

@@ -26,6 +26,7 @@ constexpr const char* kMachine =
     "mmap ff070000.canfd\n"
     "eventfd\n"  // the trigger
     "eventfd\n"  // the resample
+    "eventfd\n"  // the probe of lines that went quiet
     "eventfd\n"  // the end of a vCPU
     "eventfd\n"  // the console's
     // Before the device can reach the guest's RAM.
@@ -73,6 +74,7 @@ constexpr const char* kEndOfBoot =
 // The device is brought to rest and closed before the container that maps memory for it.
 constexpr const char* kEndOfMachine =
     "VFIO_DEVICE_RESET\n"
+    "close eventfd\n"
     "close eventfd\n"
     "close eventfd\n"
     "close eventfd\n"

@@ -36,6 +36,8 @@ class RunnableVm {
     return *vcpus_.at(id);
   }
 
+  [[nodiscard]] const KvmDevice& Gic() const { return gic_; }
+
   FakeKernel kernel;
   LogBudget log;
   MmioBus bus{log};

@@ -39,7 +39,8 @@ TEST_CASE("statistics are one JSON object with every figure") {
                          .trapped_reads = 10,
                          .trapped_writes = 11,
                          .denied_reads = 12,
-                         .denied_writes = 13},
+                         .denied_writes = 13,
+                         .rearmed_interrupts = 14},
                         {.name = "two",
                          .interrupts = std::nullopt,
                          .userspace_irqs = 0,
@@ -47,7 +48,8 @@ TEST_CASE("statistics are one JSON object with every figure") {
                          .trapped_reads = 0,
                          .trapped_writes = 0,
                          .denied_reads = 0,
-                         .denied_writes = 0}};
+                         .denied_writes = 0,
+                         .rearmed_interrupts = 0}};
   CHECK(FormatJson(statistics) == R"({"name":"a \"quoted\\\" name ",
 "exit":{"status":3,"reason":"crash"},
 "startup":{"config_ns":10,"machine_ns":20,"first_run_boottime_ns":30},
@@ -55,8 +57,8 @@ TEST_CASE("statistics are one JSON object with every figure") {
 "vcpu_exits":{"mmio_read":2,"mmio_write":4,"undecodable":6,"interrupted":8,"system_event":10,"other":12},
 "refused_accesses":4,
 "devices":[
-  {"name":"one","interrupts":7,"userspace_irqs":8,"mapped_bytes":9,"trapped_reads":10,"trapped_writes":11,"denied_reads":12,"denied_writes":13},
-  {"name":"two","interrupts":null,"userspace_irqs":0,"mapped_bytes":0,"trapped_reads":0,"trapped_writes":0,"denied_reads":0,"denied_writes":0}]}
+  {"name":"one","interrupts":7,"userspace_irqs":8,"mapped_bytes":9,"trapped_reads":10,"trapped_writes":11,"denied_reads":12,"denied_writes":13,"rearmed_interrupts":14},
+  {"name":"two","interrupts":null,"userspace_irqs":0,"mapped_bytes":0,"trapped_reads":0,"trapped_writes":0,"denied_reads":0,"denied_writes":0,"rearmed_interrupts":0}]}
 )");
 }
 

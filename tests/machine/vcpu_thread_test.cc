@@ -64,6 +64,57 @@ TEST_CASE("trapped accesses reach the bus in their width, and reads their answer
   CHECK(vm.bus.refused() == 2);
 }
 
+TEST_CASE("a paused vCPU is out of the guest until it is resumed") {
+  RunnableVm vm;
+  std::atomic<unsigned> entries = 0;
+  std::vector<fakes::VcpuExit> script(3, fakes::Meanwhile([&] { ++entries; }));
+  vm.kernel.Script(0, script);
+  VcpuThread thread(0, vm.AddVcpu(0), vm.bus, vm.exits, vm.log, [](StopReason) {});
+  thread.Start();
+  for (int round = 0; round < 100; ++round) {
+    thread.Pause();
+    // What KVM needs to give the vGIC's state away.
+    CHECK(vm.Gic().GetAttribute32(arm64::kVgicGroupDistRegs, 0x200, "GICD_ISPENDR") == 0);
+    thread.Resume();
+  }
+  while (entries < 3) ::usleep(1000);
+  CHECK(vm.exits.interrupted >= 3);
+}
+
+TEST_CASE("a vCPU that runs keeps the vGIC's state to itself") {
+  RunnableVm vm;
+  std::atomic<bool> inside = false;
+  vm.kernel.Script(0, {fakes::Meanwhile([&] {
+                     inside = true;
+                     ::usleep(50'000);
+                   })});
+  VcpuThread thread(0, vm.AddVcpu(0), vm.bus, vm.exits, vm.log, [](StopReason) {});
+  thread.Start();
+  while (!inside) ::usleep(100);
+  CHECK(Contains(fakes::ChainOf([&] {
+                   return vm.Gic().GetAttribute32(arm64::kVgicGroupDistRegs, 0x200, "state");
+                 }),
+                 "Device or resource busy"));
+}
+
+TEST_CASE("a paused vCPU can be stopped, and one that has ended be paused") {
+  RunnableVm vm;
+  {
+    VcpuThread thread(0, vm.AddVcpu(0), vm.bus, vm.exits, vm.log, [](StopReason) {});
+    thread.Start();
+    thread.Pause();
+  }
+  RunnableVm other;
+  other.kernel.Script(0, {fakes::PowerOff()});
+  std::binary_semaphore ended(0);
+  VcpuThread thread(0, other.AddVcpu(0), other.bus, other.exits, other.log,
+                    [&](StopReason) { ended.release(); });
+  thread.Start();
+  ended.acquire();
+  thread.Pause();
+  thread.Resume();
+}
+
 TEST_CASE("signals and EAGAIN are no ends") {
   RunnableVm vm;
   CHECK(RunToStop(vm, {fakes::RunFails(EINTR), fakes::RunFails(EAGAIN), fakes::SignalExit(),

@@ -2,6 +2,7 @@
 #include "devices/vfio/device.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -127,6 +128,53 @@ TEST_CASE("an interrupt that somebody else has says who may know") {
   CHECK(Contains(complaint, "interrupt 0 is taken: a driver of the host, or another interrupt"));
   CHECK(Contains(complaint, "  VFIO_DEVICE_SET_IRQS (trigger): Device or resource busy\n"));
   CHECK(Contains(complaint, "grep -n . /proc/interrupts"));
+}
+
+TEST_CASE("whether a level is masked is found without an interrupt lost or added") {
+  Board board;
+  board.AddCan();
+  OpenedDevice opened(board);
+  const Fd trigger = MakeEventFd(board.kernel);
+  const Fd probe = MakeEventFd(board.kernel);
+  VfioDevice& device = *opened.device;
+  const auto signals = [](const Fd& eventfd) {
+    std::uint64_t count = 0;
+    return ::read(eventfd.get(), &count, sizeof(count)) > 0 ? count : 0;
+  };
+  device.SetTrigger(0, trigger);
+  CHECK_FALSE(device.IsMasked(0, trigger, probe));
+  CHECK(signals(trigger) == 0);
+  board.kernel.RaiseInterrupt(fakes::kCanName, 0);  // which masks it
+  CHECK(signals(trigger) == 1);
+  CHECK(device.IsMasked(0, trigger, probe));
+  CHECK(device.IsMasked(0, trigger, probe));  // it stays so
+  CHECK(signals(trigger) == 0);
+  device.Unmask(0);  // the line is still high
+  CHECK(signals(trigger) == 1);
+  board.kernel.LowerInterrupt(fakes::kCanName, 0);
+  device.Unmask(0);
+  CHECK_FALSE(device.IsMasked(0, trigger, probe));
+  device.Mask(0);
+  CHECK(device.IsMasked(0, trigger, probe));
+  CHECK(signals(trigger) == 0);
+  CHECK(signals(probe) == 0);
+}
+
+TEST_CASE("a level that comes while it is probed comes to its trigger") {
+  Board board;
+  board.AddCan();
+  OpenedDevice opened(board);
+  const Fd trigger = MakeEventFd(board.kernel);
+  const Fd probe = MakeEventFd(board.kernel);
+  opened.device->SetTrigger(0, trigger);
+  opened.device->Mask(0);
+  board.kernel.RaiseInterrupt(fakes::kCanName, 0);  // waits
+  opened.device->SetTrigger(0, probe);
+  opened.device->Unmask(0);  // as the guest's end of interrupt might, in the middle of a probe
+  std::uint64_t count = 0;
+  CHECK(::read(trigger.get(), &count, sizeof(count)) < 0);
+  CHECK_FALSE(opened.device->IsMasked(0, trigger, probe));
+  CHECK(::read(trigger.get(), &count, sizeof(count)) == sizeof(count));
 }
 
 TEST_CASE("a failing step is named by its action") {

@@ -63,6 +63,7 @@ constexpr std::uint32_t kVgicGroupAddress = 0;
 constexpr std::uint32_t kVgicGroupDistRegs = 1;
 constexpr std::uint32_t kVgicGroupNrIrqs = 3;
 constexpr std::uint32_t kVgicGroupControl = 4;
+constexpr std::uint32_t kVgicGroupLevelInfo = 7;  // v3; the attribute: the first of 32 INTIDs
 constexpr std::uint64_t kVgicV2AddressDist = 0;
 constexpr std::uint64_t kVgicV2AddressCpu = 1;
 constexpr std::uint64_t kVgicV3AddressDist = 2;
@@ -91,6 +92,8 @@ static_assert(kIrqTypeSpi == KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT);
 static_assert(kVgicGroupDistRegs == KVM_DEV_ARM_VGIC_GRP_DIST_REGS);
 static_assert(kVgicGroupNrIrqs == KVM_DEV_ARM_VGIC_GRP_NR_IRQS);
 static_assert(kVgicGroupControl == KVM_DEV_ARM_VGIC_GRP_CTRL);
+static_assert(kVgicGroupLevelInfo == KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO);
+static_assert(VGIC_LEVEL_INFO_LINE_LEVEL == 0);
 static_assert(kVgicV2AddressDist == KVM_VGIC_V2_ADDR_TYPE_DIST);
 static_assert(kVgicV2AddressCpu == KVM_VGIC_V2_ADDR_TYPE_CPU);
 static_assert(kVgicV3AddressDist == KVM_VGIC_V3_ADDR_TYPE_DIST);

@@ -147,4 +147,15 @@ void KvmDevice::SetAttribute(std::uint32_t group, std::uint64_t attribute, void*
   WithContext(Error(what), [&] { CheckedIoctl(fd_, IOCTL_CODE(KVM_SET_DEVICE_ATTR), &attr); });
 }
 
+std::uint32_t KvmDevice::GetAttribute32(std::uint32_t group, std::uint64_t attribute,
+                                        const char* what) const {
+  std::uint32_t value = 0;
+  kvm_device_attr attr{};
+  attr.group = group;
+  attr.attr = attribute;
+  attr.addr = reinterpret_cast<std::uintptr_t>(&value);
+  WithContext(Error(what), [&] { CheckedIoctl(fd_, IOCTL_CODE(KVM_GET_DEVICE_ATTR), &attr); });
+  return value;
+}
+
 }  // namespace microvm

@@ -75,6 +75,9 @@ class KvmDevice {
 
   // KVM_SET_DEVICE_ATTR; `value` may be null for attributes without data. `what` is for errors.
   void SetAttribute(std::uint32_t group, std::uint64_t attribute, void* value, const char* what);
+  // KVM_GET_DEVICE_ATTR of a register of 32 bits. Of the vGIC's: EBUSY while a vCPU runs.
+  [[nodiscard]] std::uint32_t GetAttribute32(std::uint32_t group, std::uint64_t attribute,
+                                             const char* what) const;
 
  private:
   Fd fd_;

@@ -75,6 +75,10 @@ void Vcpu::RequestExit() noexcept {
   std::atomic_ref(run_->immediate_exit).store(1, std::memory_order_release);
 }
 
+void Vcpu::CancelExit() noexcept {
+  std::atomic_ref(run_->immediate_exit).store(0, std::memory_order_release);
+}
+
 bool Vcpu::InjectExternalAbort() noexcept {
   arm64::VcpuEvents events{};
   events.ext_dabt_pending = 1;

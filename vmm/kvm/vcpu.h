@@ -38,6 +38,8 @@ class Vcpu {
 
   // Makes the next (or, after a signal to the thread, the current) Run() return EINTR.
   void RequestExit() noexcept;
+  // Takes that back. Not while Run() runs.
+  void CancelExit() noexcept;
 
   // Has the guest take an external abort for the access it just made; false if KVM refused.
   bool InjectExternalAbort() noexcept;

@@ -6,8 +6,8 @@
 
 #include <array>
 #include <cstring>
+#include <exception>
 
-#include "arch/arm64/gic.h"
 #include "arch/arm64/guest_tree.h"
 #include "vmm/host/error.h"
 #include "vmm/kvm/arm64_uapi.h"
@@ -56,7 +56,8 @@ void ApplyScheduling(HostKernel& kernel, const CpuConfig& cpu, unsigned id, pid_
 }  // namespace
 
 GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_stop)
-    : vm_(parts.kvm, parts.plan.ipa_bits),
+    : gic_version_(parts.plan.gic.version),
+      vm_(parts.kvm, parts.plan.ipa_bits),
       bus_(parts.refused_log),
       console_line_(vm_, parts.plan.console_spi),
       console_(console_line_, parts.console_host) {
@@ -139,6 +140,20 @@ void GuestBoot::MakeThreads(const BootParts& parts, const VcpuThread::StopHandle
 
 void GuestBoot::Start() {
   for (const auto& thread : threads_) thread->Start();
+}
+
+SpiState GuestBoot::ReadSpi(Spi spi) {
+  for (const auto& thread : threads_) thread->Pause();
+  std::exception_ptr failure;
+  SpiState state;
+  try {
+    state = microvm::ReadSpi(*gic_, gic_version_, spi);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  for (const auto& thread : threads_) thread->Resume();
+  if (failure) std::rethrow_exception(failure);
+  return state;
 }
 
 void GuestBoot::RequestStop() noexcept {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "arch/arm64/boot_image.h"
+#include "arch/arm64/gic.h"
 #include "devices/mmio_bus.h"
 #include "devices/pl011.h"
 #include "devices/reset_stub.h"
@@ -60,6 +61,10 @@ class GuestBoot {
   // Asks them all to stop; destruction waits for them.
   void RequestStop() noexcept;
 
+  // Stops all vCPUs for as long as it takes to ask the interrupt controller. Once started; throws a
+  // chain.
+  [[nodiscard]] SpiState ReadSpi(Spi spi);
+
   [[nodiscard]] Pl011& console() { return console_; }
   [[nodiscard]] const std::deque<VcpuExits>& exits() const { return exits_; }
   [[nodiscard]] std::uint64_t refused_accesses() const { return bus_.refused(); }
@@ -73,6 +78,7 @@ class GuestBoot {
   void SetEntry(const VmPlan& plan);
   void MakeThreads(const BootParts& parts, const VcpuThread::StopHandler& on_stop);
 
+  GicVersion gic_version_;
   Vm vm_;
   MmioBus bus_;
   SpiLine console_line_;

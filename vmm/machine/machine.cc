@@ -2,6 +2,7 @@
 #include "vmm/machine/machine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 
@@ -9,6 +10,9 @@
 
 namespace microvm {
 namespace {
+
+// A line that is stuck is found at the second look after its last interrupt.
+constexpr auto kBetweenLooks = std::chrono::seconds(5);
 
 bool NeedsDma(const VmPlan& plan) {
   return std::any_of(plan.devices.begin(), plan.devices.end(),
@@ -48,6 +52,8 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
           {.hugepage_bytes = plan.config.memory.hugepage_bytes, .lock = plan.config.memory.lock}),
       spaces_(std::move(opened.spaces)),
       devices_(MakeDevices(plan, std::move(opened.devices))),
+      watch_(kernel, sysfs, devices_),
+      look_timer_(loop_),
       stop_signals_(stop_signals),
       stop_descriptor_(loop_, DuplicateForLoop(stop_signals.fd())),
       vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }),
@@ -65,6 +71,17 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
   }
   DivertInterrupts();
   AwaitStop();
+}
+
+void Machine::AwaitLook(GuestBoot& guest) {
+  if (watch_.empty()) return;
+  look_timer_.expires_after(kBetweenLooks);
+  // One that is due when a boot ends comes in the next, without its guest.
+  look_timer_.async_wait([this, &guest, boot = statistics_.boots](const asio::error_code& error) {
+    if (error || boot != statistics_.boots) return;
+    watch_.Look([&guest](Spi spi) { return guest.ReadSpi(spi); });
+    AwaitLook(guest);
+  });
 }
 
 void Machine::AwaitStop() {
@@ -131,7 +148,9 @@ StopReason Machine::RunBoot() {
   }
   guest.Start();
   loop_.restart();
+  AwaitLook(guest);
   while (!stop_reason_) loop_.run_one();
+  look_timer_.cancel();
   guest.Join();
   vcpu_stop_ = kNothing;
   console_.Drain();
@@ -198,7 +217,8 @@ void Machine::CollectDevices() {
                                    .trapped_reads = trapped.reads,
                                    .trapped_writes = trapped.writes,
                                    .denied_reads = trapped.denied_reads,
-                                   .denied_writes = trapped.denied_writes});
+                                   .denied_writes = trapped.denied_writes,
+                                   .rearmed_interrupts = watch_.rearmed(index)});
   }
 }
 

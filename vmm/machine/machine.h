@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "vmm/machine/console_io.h"
 #include "vmm/machine/event_loop.h"
 #include "vmm/machine/guest_boot.h"
+#include "vmm/machine/interrupt_watch.h"
 #include "vmm/machine/loop_event.h"
 #include "vmm/machine/statistics.h"
 #include "vmm/machine/stop_signals.h"
@@ -45,6 +47,7 @@ class Machine {
   void OnVcpuStopped();
   void AwaitStop();
   void DivertInterrupts();
+  void AwaitLook(GuestBoot& guest);
   void CollectDevices();
 
   static constexpr int kNothing = -1;
@@ -68,6 +71,8 @@ class Machine {
   std::vector<std::unique_ptr<LoopEvent>> diversions_;
   IoAddressSpaces spaces_;
   std::vector<std::unique_ptr<VfioPlatformDevice>> devices_;
+  InterruptWatch watch_;
+  asio::steady_timer look_timer_;
   StopSignals& stop_signals_;
   asio::posix::stream_descriptor stop_descriptor_;
   // What a vCPU thread asks for, until the loop has seen it; kNothing is a value of its own.

@@ -31,6 +31,7 @@ void AppendDevice(std::string& json, const DeviceStatistics& device) {
   AppendNumber(json, "trapped_writes", device.trapped_writes);
   AppendNumber(json, "denied_reads", device.denied_reads);
   AppendNumber(json, "denied_writes", device.denied_writes);
+  AppendNumber(json, "rearmed_interrupts", device.rearmed_interrupts);
   json += "}";
 }
 

@@ -44,6 +44,7 @@ struct DeviceStatistics {
   std::uint64_t trapped_writes = 0;
   std::uint64_t denied_reads = 0;  // of the trapped ones, by a window of the configuration
   std::uint64_t denied_writes = 0;
+  std::uint64_t rearmed_interrupts = 0;  // found masked for good, and unmasked
 };
 
 struct Phase {

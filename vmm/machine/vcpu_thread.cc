@@ -75,11 +75,43 @@ VcpuThread::~VcpuThread() {
 
 void VcpuThread::Start() { start_.release(); }
 
-void VcpuThread::RequestStop() noexcept {
-  stop_.store(true, std::memory_order_relaxed);
+void VcpuThread::Kick() noexcept {
+  leave_.store(true, std::memory_order_relaxed);
   // Before the signal: a KVM_RUN entered after it returns at once too.
   vcpu_.RequestExit();
   pthread_kill(thread_.native_handle(), KickSignal());
+}
+
+void VcpuThread::RequestStop() noexcept {
+  const std::scoped_lock lock(mutex_);
+  stop_ = true;
+  Kick();
+  changed_.notify_all();
+}
+
+void VcpuThread::Pause() noexcept {
+  std::unique_lock lock(mutex_);
+  pause_ = true;
+  Kick();
+  changed_.wait(lock, [this] { return away_; });
+}
+
+void VcpuThread::Resume() noexcept {
+  const std::scoped_lock lock(mutex_);
+  pause_ = false;
+  changed_.notify_all();
+}
+
+bool VcpuThread::Linger() noexcept {
+  std::unique_lock lock(mutex_);
+  away_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return stop_ || !pause_; });
+  if (stop_) return false;
+  away_ = false;
+  leave_.store(false, std::memory_order_relaxed);
+  vcpu_.CancelExit();
+  return true;
 }
 
 void VcpuThread::Main() noexcept {
@@ -88,11 +120,19 @@ void VcpuThread::Main() noexcept {
   tid_ = gettid();
   ready_.release();
   start_.acquire();
-  if (const auto reason = RunGuest()) on_stop_(*reason);
+  const auto reason = RunGuest();
+  {
+    const std::scoped_lock lock(mutex_);
+    away_ = true;
+    changed_.notify_all();
+  }
+  if (reason) on_stop_(*reason);
 }
 
 std::optional<StopReason> VcpuThread::RunGuest() noexcept {
-  while (!stop_.load(std::memory_order_relaxed)) {
+  while (true) {
+    if (leave_.load(std::memory_order_relaxed) && !Linger()) [[unlikely]]
+      return std::nullopt;
     const int error = vcpu_.Run();
     if (error == 0) [[likely]] {
       if (const auto reason = HandleExit()) return reason;
@@ -103,7 +143,6 @@ std::optional<StopReason> VcpuThread::RunGuest() noexcept {
       return StopReason::kVcpuError;
     }
   }
-  return std::nullopt;
 }
 
 std::optional<StopReason> VcpuThread::HandleExit() noexcept {

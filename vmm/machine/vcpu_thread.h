@@ -4,7 +4,9 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <semaphore>
 #include <thread>
@@ -37,11 +39,20 @@ class VcpuThread {
   // Asks it to stop; returns at once. Any thread.
   void RequestStop() noexcept;
 
+  // Has it leave the guest and wait, and returns when it does, or has ended; Resume lets it go on.
+  // Both on one thread, in turn, between Start and the destructor.
+  void Pause() noexcept;
+  void Resume() noexcept;
+
   // For HostKernel::SetAffinity and SetScheduler.
   [[nodiscard]] pid_t tid() const { return tid_; }
 
  private:
   void Main() noexcept;
+  // Makes it leave the guest. With mutex_ held.
+  void Kick() noexcept;
+  // Waits out a pause; false if it has to stop.
+  bool Linger() noexcept;
   // Runs the guest until it stops; nothing if it was asked to stop.
   std::optional<StopReason> RunGuest() noexcept;
   std::optional<StopReason> HandleExit() noexcept;
@@ -55,7 +66,13 @@ class VcpuThread {
   StopHandler on_stop_;
   VcpuExits& exits_;
   LogBudget& log_;
-  std::atomic<bool> stop_{false};
+  // Set while the thread has to do something else than to run the guest: stop_ or pause_.
+  std::atomic<bool> leave_{false};
+  std::mutex mutex_;  // guards the four below
+  bool stop_ = false;
+  bool pause_ = false;
+  bool away_ = false;  // out of the guest: paused, or at its end
+  std::condition_variable changed_;
   std::binary_semaphore ready_{0};
   std::binary_semaphore start_{0};
   pid_t tid_ = 0;
