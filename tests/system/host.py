@@ -74,8 +74,12 @@ def statistics(board, path="/tmp/stats.json"):
 
 def host_interrupts(board, device=PL031):
     """The host's own count for the device's line, since it booted; it outlives the machines."""
+    return line_interrupts(board, INTERRUPT[device])
+
+
+def line_interrupts(board, intid):
     counts = board.read(
-        f"for file in $(grep -lx {INTERRUPT[device]} /sys/kernel/irq/*/hwirq); do\n"
+        f"for file in $(grep -lx {intid} /sys/kernel/irq/*/hwirq); do\n"
         "  grep -qE '^GIC' ${file%/*}/chip_name && cat ${file%/*}/per_cpu_count\ndone; true")
     return sum(int(word) for word in re.findall(r"\d+", counts))
 

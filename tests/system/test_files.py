@@ -64,7 +64,7 @@ def test_files(image):
     archive.file("/t/Image", pathlib.Path(image["guest_kernel"]).read_bytes())
     archive.file("/t/initrd", guest_initrd(image))
     archive.file("/t/power-off.initrd", power_off_initrd(image))
-    for name in ("as_nobody", "count_in_memory", "ticks"):
+    for name in ("as_nobody", "count_in_memory", "poke", "ticks"):
         archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     add_program(archive, image["strace"], "strace", "/bin")
     return archive.compressed()
