@@ -215,6 +215,19 @@ BootFacts ReadKernelFacts(const Fd& fd) {
   return facts;
 }
 
+// Where the compressed kernel waits: at the end of a range of RAM, which nothing else uses yet.
+GuestAddress PlaceBeside(const VmPlan& plan, std::uint64_t file_bytes) {
+  for (auto range = plan.ram.rbegin(); range != plan.ram.rend(); ++range) {
+    const bool has_kernel = range->Contains(plan.boot.kernel);
+    const std::uint64_t kernel_end = plan.boot.kernel.value + plan.boot.kernel_memory_bytes;
+    const std::uint64_t start = has_kernel ? kernel_end : range->start().value;
+    const std::uint64_t end = range->last().value + 1;
+    if (start <= end && file_bytes <= end - start) return {end - file_bytes};
+  }
+  throw Error("does not fit in the guest's memory beside its compressed form",
+              "make memory.size larger");
+}
+
 }  // namespace
 
 BootImages::BootImages(HostKernel& kernel, const BootConfig& config) : config_(config) {
@@ -247,14 +260,8 @@ void BootImages::Load(const VmPlan& plan, const GuestMemory& memory) const {
 
 void BootImages::LoadCompressed(const VmPlan& plan, const GuestMemory& memory) const {
   const std::span<std::byte> kernel = memory.Span(plan.boot.kernel, plan.boot.kernel_memory_bytes);
-  // The compressed file waits at the end of RAM, which nothing else uses yet.
-  const std::uint64_t after_kernel = plan.boot.fdt.start().value;
-  if (facts_.kernel_file_bytes > plan.ram.last().value - after_kernel) {
-    throw Error("does not fit in the guest's memory beside its compressed form",
-                "make memory.size larger");
-  }
-  const GuestAddress end_of_ram{plan.ram.last().value - facts_.kernel_file_bytes + 1};
-  const std::span<std::byte> compressed = memory.Span(end_of_ram, facts_.kernel_file_bytes);
+  const GuestAddress beside = PlaceBeside(plan, facts_.kernel_file_bytes);
+  const std::span<std::byte> compressed = memory.Span(beside, facts_.kernel_file_bytes);
   ReadExactly(kernel_, 0, compressed);
   const Inflater::Result result = InflateMembers(compressed, kernel);
   const std::span<const std::byte> rest = compressed.subspan(result.consumed);

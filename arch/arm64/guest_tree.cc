@@ -36,10 +36,14 @@ void WriteChosen(FdtWriter& fdt, const VmPlan& plan, BootSeed seed) {
   });
 }
 
-void WriteMemory(FdtWriter& fdt, const AddressRange& ram) {
-  fdt.Node(UnitName("memory", ram.start().value), [&] {
+void WriteMemory(FdtWriter& fdt, const std::vector<AddressRange>& ram) {
+  std::vector<std::uint64_t> reg;
+  for (const AddressRange& range : ram) {
+    reg.insert(reg.end(), {range.start().value, range.size_bytes()});
+  }
+  fdt.Node(UnitName("memory", ram.front().start().value), [&] {
     fdt.String("device_type", "memory");
-    fdt.Cells64("reg", {ram.start().value, ram.size_bytes()});
+    fdt.Cells64("reg", reg);
   });
 }
 

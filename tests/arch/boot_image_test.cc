@@ -116,7 +116,7 @@ class Files {
   BootConfig config_;
 
  public:
-  GuestMemory memory{kernel_, AddressRange({kRam}, kRamBytes), {}};
+  GuestMemory memory{kernel_, {AddressRange({kRam}, kRamBytes)}, {}};
 };
 
 TEST_CASE("an Image is read to where the plan has it, and nothing else is touched") {

@@ -54,12 +54,22 @@ TEST_CASE("every problem is reported at once, in the order of the file") {
         "vm.toml:6:8: memory.size: must be a size such as \"128M\", a multiple of 2M\n"
         "vm.toml:7:8: memory.lock: must be true or false\n"
         "vm.toml:8:1: platform.host: missing\n"
-        "vm.toml:9:7: platform.dma: must be one of \"none\", \"iommu\"");
+        "vm.toml:9:7: platform.dma: must be one of \"none\", \"iommu\", \"identity\"");
 }
 
 TEST_CASE("signs of DMA are ignored only for a device that does none") {
   CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\nignore_dma_signs = true\n") ==
         "vm.toml:7:20: platform.ignore_dma_signs: is for dma = \"none\"");
+}
+
+TEST_CASE("DMA at the host's addresses needs a file, and the file a device that does it") {
+  CHECK(
+      ProblemsBehind("[[platform]]\nhost = \"a\"\ndma = \"identity\"\n") ==
+      "vm.toml:7:7: platform.dma: \"identity\" needs memory.identity_file, the path of a file that "
+      "is made in a hugetlbfs");
+  CHECK(ProblemsIn("[memory]\nsize = \"4M\"\nidentity_file = \"/dev/hugepages/vm\"\n"
+                   "[boot]\nkernel = \"Image\"\n[[platform]]\nhost = \"a\"\ndma = \"none\"\n") ==
+        "vm.toml:3:17: memory.identity_file: is for devices with dma = \"identity\"");
 }
 
 TEST_CASE("descriptors are numbers, each of one thing, and for iommufd") {

@@ -203,10 +203,24 @@ TEST_CASE("the words of the configuration print as they are written") {
   CHECK(ToString(SchedulingPolicy::kRoundRobin) == "rr");
   CHECK(ToString(RestartPolicy::kOnFailure) == "on-failure");
   CHECK(ToString(DmaMode::kNone) == "none");
+  CHECK(ToString(DmaMode::kIdentity) == "identity");
   CHECK(ToString(DmaMode::kIommu) == "iommu");
   CHECK(ToString(VfioBackend::kAuto) == "auto");
   CHECK(ToString(VfioBackend::kIommufd) == "iommufd");
   CHECK(ToString(VfioBackend::kGroup) == "group");
+}
+
+TEST_CASE("a machine at the host's addresses has huge pages, of 2 MiB unless it says otherwise") {
+  const auto memory = [](const std::string& more) {
+    return ParseVmConfig("[memory]\nsize = \"1G\"\nidentity_file = \"/dev/hugepages/vm\"\n" + more +
+                             "[boot]\nkernel = \"Image\"\n"
+                             "[[platform]]\nhost = \"a\"\ndma = \"identity\"\n",
+                         "vm.toml")
+        .memory;
+  };
+  CHECK(memory("").identity_file == "/dev/hugepages/vm");
+  CHECK(memory("").hugepage_bytes == 2U << 20);
+  CHECK(memory("hugepages = \"1G\"\n").hugepage_bytes == 1U << 30);
 }
 
 }  // namespace

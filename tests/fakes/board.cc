@@ -79,7 +79,19 @@ void Board::AddCan(DmaMode dma, std::optional<unsigned> cdev) {
       {.host = kCanName, .dma = dma, .clocks_hz = {}, .drop = {}, .reset = {}});
 }
 
-void Board::AddTimer() {
+std::filesystem::path Board::IdentityFile() const { return files_.path() / "hugepages" / "vm"; }
+
+void Board::AddIdentityTimer() {
+  AddTimer(DmaMode::kIdentity);
+  config.platform.back().reset.recipe = {
+      {.action = ResetStep::Action::kWrite, .value = 0, .mask = 0xffff'ffff}};
+  std::filesystem::create_directory(IdentityFile().parent_path());
+  config.memory.identity_file = IdentityFile();
+  config.memory.hugepage_bytes = 2U << 20;
+  kernel.host.huge_page_addresses = {0x5020'0000, 0x7000'0000, 0x5000'0000, 0x5040'0000};
+}
+
+void Board::AddTimer(DmaMode dma) {
   host.AddDevice({.name = kTimerName,
                   .driver = "vfio-platform",
                   .group = 0,
@@ -94,7 +106,7 @@ void Board::AddTimer() {
        .regions = {{.size_bytes = 0x100, .mappable = false}, {.size_bytes = 0x1000}},
        .irqs = {{.level = false}, {.level = true}}});
   config.platform.push_back(
-      {.host = kTimerName, .dma = DmaMode::kNone, .clocks_hz = {}, .drop = {}, .reset = {}});
+      {.host = kTimerName, .dma = dma, .clocks_hz = {}, .drop = {}, .reset = {}});
 }
 
 Board::Outcome Board::Run() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -25,7 +26,11 @@ class Board {
   // A level interrupt and a mapped region, behind an IOMMU; with `cdev`, through iommufd too.
   void AddCan(DmaMode dma = DmaMode::kIommu, std::optional<unsigned> cdev = {});
   // An edge and a level interrupt, a trapped region and a mapped one, without an IOMMU.
-  void AddTimer();
+  void AddTimer(DmaMode dma = DmaMode::kNone);
+  // RAM of 8 MiB in the file IdentityFile(), at 0x50000000-0x505fffff and 0x70000000-0x701fffff,
+  // and the timer reaching it, with a recipe of one write.
+  void AddIdentityTimer();
+  [[nodiscard]] std::filesystem::path IdentityFile() const;
 
   struct Outcome {
     std::optional<StopReason> reason;  // nothing: it failed

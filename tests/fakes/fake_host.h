@@ -68,6 +68,11 @@ struct FakeHost {
   bool has_vgic_v2 = false;
   bool wrong_mpidr = false;
   bool huge_pages = true;
+  std::uint64_t hugetlbfs_page_bytes = std::uint64_t{2} << 20;
+  // Where the pages of a file in a hugetlbfs are, in the order of the file.
+  std::vector<std::uint64_t> huge_page_addresses;
+  bool sees_addresses = true;                // CAP_SYS_ADMIN
+  std::function<void()> on_pagemap = [] {};  // before each look at where a page is
   bool may_lock = true;
   bool may_schedule = true;
   bool isolates_msi = true;

@@ -85,6 +85,9 @@ int FakeKernel::Install(int real_fd, std::unique_ptr<FakeObject> object) {
 int FakeKernel::OpenFake(const std::string& path) {
   const int number = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   long error = 0;
+  if (path == "/proc/self/pagemap") {
+    return Install(number, std::make_unique<FakePagemap>(*this));
+  }
   if (path.ends_with("/dev/kvm")) {
     error = host.kvm_error;
     if (error == 0) return Install(number, std::make_unique<FakeKvm>(*this));
@@ -113,14 +116,20 @@ int FakeKernel::Open(const char* path, int flags) {
   const std::scoped_lock lock(mutex_);
   const std::string text = path;
   const bool is_fake = text.ends_with("/dev/kvm") || text.ends_with("/dev/iommu") ||
-                       text.find("/dev/vfio/") != std::string::npos;
-  if (Fails("open " + (is_fake ? text.substr(text.rfind("/dev/")) : BaseName(text)))) return -1;
+                       text.find("/dev/vfio/") != std::string::npos || text == "/proc/self/pagemap";
+  const std::size_t device = text.rfind("/dev/");
+  const bool short_name = !is_fake || device == std::string::npos;
+  if (Fails("open " + (short_name ? BaseName(text) : text.substr(device)))) return -1;
   if (is_fake) {
-    if ((flags & O_ACCMODE) != O_RDWR) Violation("open " + text + " not for reading and writing");
+    if ((flags & O_ACCMODE) != O_RDWR && device != std::string::npos)
+      Violation("open " + text + " not for reading and writing");
     return OpenFake(text);
   }
-  const int fd = ::open(path, flags | O_CLOEXEC);  // NOLINT(cppcoreguidelines-pro-type-vararg)
-  if (fd >= 0) files_[fd] = "file " + BaseName(text);
+  const int fd =
+      ::open(path, flags | O_CLOEXEC, 0600);  // NOLINT(cppcoreguidelines-pro-type-vararg)
+  if (fd < 0) return fd;
+  files_[fd] = "file " + BaseName(text);
+  if (text.find("/hugepages/") != std::string::npos) hugetlb_files_.insert(fd);
   return fd;
 }
 
@@ -137,6 +146,7 @@ int FakeKernel::Close(int fd) {
   } else if (files_.contains(fd)) {
     Fails("close " + files_[fd], false);
     files_.erase(fd);
+    hugetlb_files_.erase(fd);
   } else {
     Violation("close of a descriptor that is not open: " + std::to_string(fd));
     errno = EBADF;

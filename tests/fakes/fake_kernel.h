@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,7 +22,8 @@ namespace microvm::fakes {
 
 // A HostKernel without hardware, as strict as Linux 6.12 about arguments and order. /dev/kvm,
 // /dev/iommu and /dev/vfio/* are fakes (below any folder, so that a HostTree may stand for the
-// root); other files and eventfds are real; memory is real memory.
+// root); other files and eventfds are real; memory is real memory. A folder called "hugepages" is a
+// hugetlbfs, whose pages are where FakeHost says.
 //
 // Calls of the thread that made it are logged and counted; those of vCPU threads, whose order is
 // not determined, are logged apart.
@@ -86,6 +88,12 @@ class FakeKernel final : public HostKernel {
   ssize_t Pread(int fd, void* buffer, std::size_t length, off_t offset) override;
   ssize_t Pwrite(int fd, const void* buffer, std::size_t length, off_t offset) override;
   int Fstat(int fd, struct stat* status) override;
+  int Fstatfs(int fd, struct statfs* status) override;
+  int Ftruncate(int fd, off_t length) override;
+  int Flock(int fd, int operation) override;
+  int Unlink(const char* path) override;
+  int IoUringSetup() override;
+  int IoUringRegisterBuffers(int fd, std::span<const iovec> buffers) override;
   int EventFd(unsigned initial, int flags) override;
   int SetAffinity(pid_t thread, std::span<const unsigned> cpus) override;
   int SetScheduler(pid_t thread, int policy, int priority) override;
@@ -99,6 +107,7 @@ class FakeKernel final : public HostKernel {
   friend class FakeGroup;
   friend class FakeIommufd;
   friend class FakeDevice;
+  friend class FakePagemap;
 
   // For the objects, with the lock held.
   int Install(int real_fd, std::unique_ptr<FakeObject> object);
@@ -126,12 +135,15 @@ class FakeKernel final : public HostKernel {
   void NoteEventFdClosing(int fd);
   void NoteUnmapping(std::uint64_t start, std::uint64_t end);
   void Forget(std::uint64_t start, std::uint64_t end);
+  void* MapFile(void* address, std::size_t length, int flags, int fd, off_t offset);
 
   const std::thread::id owner_;
   mutable std::mutex mutex_;  // guards all below
   std::map<int, std::unique_ptr<FakeObject>> objects_;
   std::map<int, std::string> eventfds_;
   std::map<int, std::string> files_;
+  std::set<int> hugetlb_files_;
+  std::map<std::uint64_t, std::size_t> huge_pages_;  // mapped at: which page of its file
   std::map<std::uint64_t, std::pair<std::uint64_t, std::string>> mappings_;  // start: end, what
   std::map<unsigned, std::deque<std::vector<VcpuExit>>> scripts_;
   std::vector<std::string> log_;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of FakeKernel that is about memory, and what can be asked of it.
+#include <linux/magic.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "tests/fakes/fake_kernel.h"
 #include "tests/fakes/fake_kvm.h"
@@ -43,7 +46,8 @@ void* FakeKernel::Mmap(void* address, std::size_t length, int protection, int fl
                        off_t offset) {
   const std::scoped_lock lock(mutex_);
   FakeObject* object = fd < 0 ? nullptr : Find<FakeObject>(fd);
-  const std::string what = object == nullptr ? "memory" : object->name();
+  const bool file = object == nullptr && files_.contains(fd);
+  const std::string what = object != nullptr ? object->name() : file ? files_[fd] : "memory";
   if (Fails("mmap " + what)) return MAP_FAILED;
   void* result = MAP_FAILED;
   if (object != nullptr) {
@@ -53,6 +57,8 @@ void* FakeKernel::Mmap(void* address, std::size_t length, int protection, int fl
       return MAP_FAILED;
     }
     result = ::mmap(address, length, protection, MAP_SHARED, target, offset);
+  } else if (file) {
+    result = MapFile(address, length, flags, fd, offset);
   } else if ((flags & MAP_ANONYMOUS) == 0 || ((flags & MAP_HUGETLB) != 0 && !host.huge_pages)) {
     errno = (flags & MAP_ANONYMOUS) == 0 ? EBADF : ENOMEM;
   } else {
@@ -60,9 +66,94 @@ void* FakeKernel::Mmap(void* address, std::size_t length, int protection, int fl
   }
   if (result != MAP_FAILED) {
     const auto start = reinterpret_cast<std::uint64_t>(result);
+    Forget(start, start + length);
     mappings_[start] = {start + length, what};
+    if (hugetlb_files_.contains(fd)) {
+      for (std::size_t at = 0; at < length; at += host.hugetlbfs_page_bytes) {
+        huge_pages_[start + at] =
+            (static_cast<std::size_t>(offset) + at) / host.hugetlbfs_page_bytes;
+      }
+    }
   }
   return result;
+}
+
+void* FakeKernel::MapFile(void* address, std::size_t length, int flags, int fd, off_t offset) {
+  const auto start = reinterpret_cast<std::uint64_t>(address);
+  if ((flags & MAP_FIXED) != 0 && !IsMapped(start, length)) {
+    Violation("mmap at a fixed address that is not ours");
+  }
+  if (hugetlb_files_.contains(fd) && !host.huge_pages) {
+    errno = ENOMEM;
+    return MAP_FAILED;
+  }
+  return ::mmap(address, length, PROT_READ | PROT_WRITE, flags, fd, offset);
+}
+
+int FakeKernel::Fstatfs(int fd, struct statfs* status) {
+  const std::scoped_lock lock(mutex_);
+  if (Fails("fstatfs")) return -1;
+  if (::fstatfs(fd, status) != 0) return -1;
+  if (hugetlb_files_.contains(fd) || files_[fd] == "file hugepages") {
+    status->f_type = HUGETLBFS_MAGIC;
+    status->f_bsize = static_cast<decltype(status->f_bsize)>(host.hugetlbfs_page_bytes);
+  }
+  return 0;
+}
+
+int FakeKernel::Ftruncate(int fd, off_t length) {
+  const std::scoped_lock lock(mutex_);
+  return Fails("ftruncate") ? -1 : ::ftruncate(fd, length);
+}
+
+int FakeKernel::Flock(int fd, int operation) {
+  const std::scoped_lock lock(mutex_);
+  return Fails("flock") ? -1 : ::flock(fd, operation);
+}
+
+int FakeKernel::Unlink(const char* path) {
+  const std::scoped_lock lock(mutex_);
+  const std::string text = path;
+  return Fails("unlink " + text.substr(text.rfind('/') + 1)) ? -1 : ::unlink(path);
+}
+
+int FakeKernel::IoUringSetup() {
+  const std::scoped_lock lock(mutex_);
+  if (Fails("io_uring_setup")) return -1;
+  return Install(MakeMemoryFd(0), std::make_unique<FakeRing>());
+}
+
+int FakeKernel::IoUringRegisterBuffers(int fd, std::span<const iovec> buffers) {
+  const std::scoped_lock lock(mutex_);
+  if (Fails("io_uring_register")) return -1;
+  if (Find<FakeRing>(fd) == nullptr) Violation("io_uring_register without a ring");
+  for (const iovec& buffer : buffers) {
+    if (!IsMapped(reinterpret_cast<std::uint64_t>(buffer.iov_base), buffer.iov_len)) {
+      errno = EFAULT;
+      return -1;
+    }
+  }
+  if (host.may_lock) return 0;
+  errno = ENOMEM;
+  return -1;
+}
+
+ssize_t FakePagemap::Pread(void* buffer, std::size_t length, off_t offset) {
+  constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;
+  if (length != sizeof(std::uint64_t)) return -EINVAL;
+  kernel_.host.on_pagemap();
+  const auto small_page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const auto found =
+      kernel_.huge_pages_.find(static_cast<std::uint64_t>(offset) / length * small_page);
+  std::uint64_t entry = 0;
+  if (found != kernel_.huge_pages_.end()) {
+    entry = kPresent;
+    if (kernel_.host.sees_addresses) {
+      entry |= kernel_.host.huge_page_addresses.at(found->second) / small_page;
+    }
+  }
+  CopyOut(buffer, entry);
+  return sizeof(entry);
 }
 
 int FakeKernel::Munmap(void* address, std::size_t length) {
@@ -87,6 +178,7 @@ void FakeKernel::Forget(std::uint64_t start, std::uint64_t end) {
     if (last > end) left[end] = {last, what};
   }
   mappings_ = std::move(left);
+  huge_pages_.erase(huge_pages_.lower_bound(start), huge_pages_.lower_bound(end));
 }
 
 void FakeKernel::NoteUnmapping(std::uint64_t start, std::uint64_t end) {
@@ -106,9 +198,13 @@ void FakeKernel::NoteUnmapping(std::uint64_t start, std::uint64_t end) {
 }
 
 bool FakeKernel::IsMapped(std::uint64_t address, std::size_t length) const {
-  return std::any_of(mappings_.begin(), mappings_.end(), [&](const auto& mapping) {
-    return mapping.first <= address && address + length <= mapping.second.first;
-  });
+  const std::uint64_t end = address + length;
+  for (std::uint64_t at = address; at < end;) {
+    const auto next = mappings_.upper_bound(at);
+    if (next == mappings_.begin() || std::prev(next)->second.first <= at) return false;
+    at = std::prev(next)->second.first;
+  }
+  return true;
 }
 
 int FakeKernel::Madvise(void* address, std::size_t length, int advice) {

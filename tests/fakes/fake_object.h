@@ -71,6 +71,25 @@ class RealFd {
   int raw_;
 };
 
+// A ring of io_uring that only keeps buffers.
+class FakeRing final : public FakeObject {
+ public:
+  [[nodiscard]] std::string name() const override { return "io_uring"; }
+};
+
+class FakeKernel;
+
+// /proc/self/pagemap, of the first small page of each huge page.
+class FakePagemap final : public FakeObject {
+ public:
+  explicit FakePagemap(FakeKernel& kernel) : kernel_(kernel) {}
+  [[nodiscard]] std::string name() const override { return "pagemap"; }
+  ssize_t Pread(void* buffer, std::size_t length, off_t offset) override;
+
+ private:
+  FakeKernel& kernel_;
+};
+
 // Zeroed shared memory of `length` bytes; never fails in a test that can go on.
 int MakeMemoryFd(std::size_t length);
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <functional>
 
 #include "tests/fakes/board.h"
@@ -39,19 +40,24 @@ bool IsHarmless(const std::string& call) {
 // standard error, and closing the device and the VM does what they could not.
 bool IsTakeDown(const std::string& call) {
   return call.ends_with(" mask") || call.ends_with(" off") || call.ends_with("unmask no eventfd") ||
-         call.starts_with("KVM_IRQFD deassign");
+         call.starts_with("KVM_IRQFD deassign") || call.starts_with("unlink");
 }
 
 // How a start is made.
 struct Start {
-  int resets = 0;        // of the guest, before it powers off
-  bool iommufd = false;  // else through groups
+  int resets = 0;         // of the guest, before it powers off
+  bool iommufd = false;   // else through groups
+  bool identity = false;  // the timer reaches RAM, at the host's addresses
 };
 
 // A machine with all there is.
 void Prepare(Board& board, const Start& start) {
   board.AddCan(DmaMode::kIommu, start.iommufd ? std::optional(0U) : std::nullopt);
-  board.AddTimer();
+  if (start.identity) {
+    board.AddIdentityTimer();
+  } else {
+    board.AddTimer();
+  }
   board.config.cpu.count = 2;
   board.config.cpu.affinity = {0, 1};
   board.config.cpu.policy = SchedulingPolicy::kFifo;
@@ -80,6 +86,13 @@ bool SurvivesFailureOf(std::size_t n, int error, const Start& start) {
   CAPTURE(outcome.output);
   CHECK(board.kernel.Live() == std::vector<std::string>{});
   CHECK(fakes::OpenDescriptors() == descriptors);
+  // The guest's RAM is kept for a device that may be running, and only then.
+  const bool kept = Contains(outcome.output, "is kept");
+  if (!failed.starts_with("unlink") && start.identity) {
+    CHECK(std::filesystem::exists(board.IdentityFile()) == kept);
+    CHECK(kept == (Contains(outcome.chain, "to rest") &&
+                   Contains(fakes::Lines(board.kernel.log()), "KVM_CREATE_VM")));
+  }
   if (!IsTakeDown(failed)) CHECK(board.kernel.violations() == std::vector<std::string>{});
   if (IsHarmless(failed)) {
     CHECK(outcome.reason == StopReason::kPowerOff);
@@ -119,6 +132,10 @@ TEST_CASE("every single call of a start may fail with EIO") {
 
 TEST_CASE("every single call of a start may fail with ENOMEM") {
   CHECK(Sweep(ENOMEM, {.iommufd = true}) == CallsOf({.iommufd = true}));
+}
+
+TEST_CASE("every single call of a start at the host's addresses may fail") {
+  CHECK(Sweep(EIO, {.identity = true}) == CallsOf({.identity = true}));
 }
 
 TEST_CASE("every single call of a second boot may fail") {

@@ -31,24 +31,23 @@ bool Called(const FakeKernel& kernel, const std::string& call) {
 
 TEST_CASE("guest memory is zeroed, aligned for blocks, and as long as was asked") {
   FakeKernel kernel;
-  const GuestMemory memory(kernel, kRam, {});
-  CHECK(memory.range() == kRam);
-  CHECK(reinterpret_cast<std::uintptr_t>(memory.host_start()) % (2U << 20) == 0);
+  const GuestMemory memory(kernel, {kRam}, {});
+  CHECK(reinterpret_cast<std::uintptr_t>(memory.Span({kStart}, 1).data()) % (2U << 20) == 0);
   CHECK(IsZero(memory));
   CHECK(kernel.Live() == std::vector<std::string>{"mapping of memory"});
 }
 
 TEST_CASE("guest memory is given back, all of it") {
   FakeKernel kernel;
-  { const GuestMemory memory(kernel, kRam, {}); }
+  { const GuestMemory memory(kernel, {kRam}, {}); }
   CHECK(kernel.Live().empty());
   CHECK(kernel.violations().empty());
 }
 
 TEST_CASE("a span covers exactly the bytes asked for, up to the edges of RAM") {
   FakeKernel kernel;
-  const GuestMemory memory(kernel, kRam, {});
-  CHECK(memory.Span({kStart}, 1).data() == memory.host_start());
+  const GuestMemory memory(kernel, {kRam}, {});
+  CHECK(memory.Span({kStart + 1}, 1).data() == memory.Span({kStart}, 2).data() + 1);
   CHECK(memory.Span({kStart}, kBytes).size() == kBytes);
   CHECK(memory.Span({kStart + kBytes - 1}, 1).size() == 1);
   CHECK(memory.Span({0}, 0).empty());
@@ -56,7 +55,7 @@ TEST_CASE("a span covers exactly the bytes asked for, up to the edges of RAM") {
 
 TEST_CASE("a span that leaves RAM by one byte is an Error that names it") {
   FakeKernel kernel;
-  const GuestMemory memory(kernel, kRam, {});
+  const GuestMemory memory(kernel, {kRam}, {});
   CHECK(ChainOf([&] { return memory.Span({kStart - 1}, 1); }) ==
         "not guest RAM: 0x3fffffff-0x3fffffff\n");
   CHECK(ChainOf([&] { return memory.Span({kStart + kBytes}, 1); }) ==
@@ -69,7 +68,7 @@ TEST_CASE("a span that leaves RAM by one byte is an Error that names it") {
 TEST_CASE("ordinary pages ask for transparent huge pages, and live without them") {
   FakeKernel kernel;
   kernel.FailMatching("madvise hugepage", EINVAL);
-  const GuestMemory memory(kernel, kRam, {});
+  const GuestMemory memory(kernel, {kRam}, {});
   CHECK(Called(kernel, "madvise hugepage"));
   CHECK(IsZero(memory));
 }
@@ -77,32 +76,34 @@ TEST_CASE("ordinary pages ask for transparent huge pages, and live without them"
 TEST_CASE("too few huge pages say how many are needed and how to get them") {
   FakeKernel kernel;
   kernel.host.huge_pages = false;
-  CHECK(ChainOf([&] { GuestMemory(kernel, kRam, {.hugepage_bytes = 2U << 20, .lock = false}); }) ==
-        "cannot map 4 MiB of guest memory\n"
-        "  too few free huge pages of 2048 KiB: the guest needs 2\n"
-        "    mmap: Cannot allocate memory\n"
-        "to fix it:\n"
-        "  echo 2 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages\n"
-        "  or remove 'hugepages' from the [memory] table\n");
+  CHECK(
+      ChainOf([&] { GuestMemory(kernel, {kRam}, {.hugepage_bytes = 2U << 20, .lock = false}); }) ==
+      "cannot map 4 MiB of guest memory\n"
+      "  too few free huge pages of 2048 KiB: the guest needs 2\n"
+      "    mmap: Cannot allocate memory\n"
+      "to fix it:\n"
+      "  echo 2 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages\n"
+      "  or remove 'hugepages' from the [memory] table\n");
   CHECK(kernel.Live().empty());
 }
 
 TEST_CASE("huge pages of a size that the host has not are not asked for again") {
   FakeKernel kernel;
   kernel.FailMatching("mmap", EINVAL);
-  CHECK(ChainOf([&] { GuestMemory(kernel, kRam, {.hugepage_bytes = 4U << 20, .lock = false}); }) ==
-        "cannot map 4 MiB of guest memory\n"
-        "  the host has no huge pages of 4096 KiB\n"
-        "    mmap: Invalid argument\n"
-        "to fix it:\n"
-        "  see which it has: ls /sys/kernel/mm/hugepages\n"
-        "  or remove 'hugepages' from the [memory] table\n");
+  CHECK(
+      ChainOf([&] { GuestMemory(kernel, {kRam}, {.hugepage_bytes = 4U << 20, .lock = false}); }) ==
+      "cannot map 4 MiB of guest memory\n"
+      "  the host has no huge pages of 4096 KiB\n"
+      "    mmap: Invalid argument\n"
+      "to fix it:\n"
+      "  see which it has: ls /sys/kernel/mm/hugepages\n"
+      "  or remove 'hugepages' from the [memory] table\n");
 }
 
 TEST_CASE("memory that the host cannot map says what may limit it") {
   FakeKernel kernel;
   kernel.FailMatching("mmap", ENOMEM);
-  CHECK(ChainOf([&] { GuestMemory(kernel, kRam, {}); }) ==
+  CHECK(ChainOf([&] { GuestMemory(kernel, {kRam}, {}); }) ==
         "cannot map 4 MiB of guest memory\n"
         "  mmap: Cannot allocate memory\n"
         "to fix it:\n"
@@ -112,7 +113,7 @@ TEST_CASE("memory that the host cannot map says what may limit it") {
 
 TEST_CASE("huge pages are used where they are asked for") {
   FakeKernel kernel;
-  const GuestMemory memory(kernel, kRam, {.hugepage_bytes = 2U << 20, .lock = false});
+  const GuestMemory memory(kernel, {kRam}, {.hugepage_bytes = 2U << 20, .lock = false});
   CHECK_FALSE(Called(kernel, "madvise hugepage"));
   CHECK(memory.Span({kStart}, kBytes).size() == kBytes);
 }
@@ -120,7 +121,7 @@ TEST_CASE("huge pages are used where they are asked for") {
 TEST_CASE("memory that cannot be locked says what to do, and is not kept") {
   FakeKernel kernel;
   kernel.host.may_lock = false;
-  CHECK(ChainOf([&] { GuestMemory(kernel, kRam, {.hugepage_bytes = 0, .lock = true}); }) ==
+  CHECK(ChainOf([&] { GuestMemory(kernel, {kRam}, {.hugepage_bytes = 0, .lock = true}); }) ==
         "cannot lock the guest's memory\n"
         "  mlock: Cannot allocate memory\n"
         "to fix it:\n"
@@ -131,9 +132,9 @@ TEST_CASE("memory that cannot be locked says what to do, and is not kept") {
 
 TEST_CASE("memory is locked only where that is asked for") {
   FakeKernel kernel;
-  { const GuestMemory memory(kernel, kRam, {}); }
+  { const GuestMemory memory(kernel, {kRam}, {}); }
   CHECK_FALSE(Called(kernel, "mlock"));
-  const GuestMemory locked(kernel, kRam, {.hugepage_bytes = 0, .lock = true});
+  const GuestMemory locked(kernel, {kRam}, {.hugepage_bytes = 0, .lock = true});
   CHECK(Called(kernel, "mlock"));
 }
 
@@ -144,7 +145,7 @@ void Fill(const GuestMemory& memory) {
 
 TEST_CASE("Clear drops pages that nothing holds") {
   FakeKernel kernel;
-  GuestMemory memory(kernel, kRam, {});
+  GuestMemory memory(kernel, {kRam}, {});
   Fill(memory);
   memory.Clear(false);
   CHECK(Called(kernel, "madvise dontneed"));
@@ -157,7 +158,7 @@ TEST_CASE("Clear overwrites pages that a device may write to, that are locked, o
            {false, {.hugepage_bytes = 0, .lock = true}},
            {false, {.hugepage_bytes = 2U << 20, .lock = false}}}) {
     FakeKernel kernel;
-    GuestMemory memory(kernel, kRam, options);
+    GuestMemory memory(kernel, {kRam}, options);
     Fill(memory);
     memory.Clear(pinned);
     CHECK_FALSE(Called(kernel, "madvise dontneed"));
@@ -168,7 +169,7 @@ TEST_CASE("Clear overwrites pages that a device may write to, that are locked, o
 TEST_CASE("Clear overwrites where the kernel does not drop pages") {
   FakeKernel kernel;
   kernel.FailMatching("madvise dontneed", EINVAL);
-  GuestMemory memory(kernel, kRam, {});
+  GuestMemory memory(kernel, {kRam}, {});
   Fill(memory);
   memory.Clear(false);
   CHECK(IsZero(memory));

@@ -27,7 +27,7 @@ struct Guest : PlanInput {
     }
   }
   [[nodiscard]] std::uint64_t Start() const {
-    return PlaceRam(config, devices, limits, layout).start().value;
+    return PlaceRam(config, devices, limits, layout).front().start().value;
   }
   [[nodiscard]] std::string Complaint() const {
     return fakes::ChainOf([&] { return Start(); });

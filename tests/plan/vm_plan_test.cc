@@ -23,7 +23,7 @@ std::string Complaint(const PlanInput& input) {
 
 TEST_CASE("a guest without devices has RAM, a GIC, a console and nothing else") {
   const VmPlan plan = PlanInput().Make();
-  CHECK(plan.ram == AddressRange({kRam}, 128 * kMegabyte));
+  CHECK(plan.ram == std::vector{AddressRange({kRam}, 128 * kMegabyte)});
   CHECK(plan.ipa_bits == 32);
   CHECK(plan.mpidrs == std::vector<std::uint64_t>{0});
   CHECK(plan.gic.distributor == AddressRange({0x800'0000}, 0x1'0000));

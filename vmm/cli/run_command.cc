@@ -160,11 +160,26 @@ void TellOfMissingIommu(const VmPlan& plan) {
                names.c_str());
 }
 
+// The choice is the user's; what it means must be before their eyes each time.
+void TellOfIdentity(const VmPlan& plan) {
+  std::string names;
+  for (const PlannedDevice& device : plan.devices) {
+    if (device.dma != DmaMode::kIdentity) continue;
+    names += (names.empty() ? "'" : ", '") + device.host + "'";
+  }
+  if (names.empty()) return;
+  std::fprintf(stderr,
+               "microvm: DANGER: dma = \"identity\": the guest can have %s read and write all of "
+               "the host's memory, by a mistake or on purpose\n",
+               names.c_str());
+}
+
 // `statistics` is filled as far as it goes, also when this throws.
 StopReason RunGuest(const VmConfig& config, HostKernel& kernel, const HostSysfs& sysfs,
                     StopSignals& stop_signals, PhaseClock& clock, Statistics& statistics) {
   Prepared prepared = Prepare(config, kernel, sysfs, clock);
   TellOfMissingIommu(prepared.plan);
+  TellOfIdentity(prepared.plan);
   Machine machine(kernel, sysfs, prepared.kvm, prepared.plan, prepared.images,
                   std::move(prepared.opened), stop_signals);
   clock.End("machine");

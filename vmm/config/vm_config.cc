@@ -13,7 +13,7 @@ namespace {
 constexpr std::array<std::string_view, 3> kSchedulingPolicies = {"other", "fifo", "rr"};
 constexpr std::array<std::string_view, 3> kRestarts = {"never", "on-failure", "always"};
 constexpr std::array<std::string_view, 2> kInterruptPaths = {"irqfd", "userspace"};
-constexpr std::array<std::string_view, 2> kDmaModes = {"none", "iommu"};
+constexpr std::array<std::string_view, 3> kDmaModes = {"none", "iommu", "identity"};
 constexpr std::array<std::string_view, 3> kBackends = {"auto", "iommufd", "group"};
 
 // One cell of a fixed-clock node (bindings/clock/fixed-clock.yaml).
@@ -93,11 +93,15 @@ CpuConfig ReadCpu(TomlReader reader) {
   return cpu;
 }
 
-MemoryConfig ReadMemory(TomlReader reader) {
+MemoryConfig ReadMemory(TomlReader& reader, const std::filesystem::path& folder) {
   MemoryConfig memory;
   reader.Require("size");
   // RAM is mapped with 2 MiB blocks where the host allows.
   memory.size_bytes = reader.Size("size", 2 * kMegabyte).value_or(0);
+  if (const auto file = reader.String("identity_file")) {
+    memory.identity_file = folder / *file;
+    memory.hugepage_bytes = 2 * kMegabyte;
+  }
   if (const auto hugepage = reader.Size("hugepages", 1)) {
     memory.hugepage_bytes = *hugepage;
     if (*hugepage < 65536 || (*hugepage & (*hugepage - 1)) != 0) {
@@ -209,7 +213,8 @@ VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path)
   }
   config.restart = WordOr(reader, "restart", kRestarts, RestartPolicy::kNever);
   config.cpu = ReadCpu(reader.Table("cpu"));
-  config.memory = ReadMemory(reader.Table("memory"));
+  TomlReader memory = reader.Table("memory");
+  config.memory = ReadMemory(memory, path.parent_path());
   config.boot = ReadBoot(reader.Table("boot"), path.parent_path());
   config.console = ReadConsole(reader.Table("console"));
   std::set<int> fds;
@@ -220,6 +225,15 @@ VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path)
     if (!hosts.insert(config.platform.back().host).second) {
       platform.Report("host", "the same device twice");
     }
+    if (config.platform.back().dma == DmaMode::kIdentity && !config.memory.identity_file) {
+      platform.Report("dma", R"("identity" needs memory.identity_file, the path of a file that is )"
+                             "made in a hugetlbfs");
+    }
+  }
+  const auto is_identity = [](const auto& device) { return device.dma == DmaMode::kIdentity; };
+  if (config.memory.identity_file &&
+      std::none_of(config.platform.begin(), config.platform.end(), is_identity)) {
+    memory.Report("identity_file", "is for devices with dma = \"identity\"");
   }
   reader.Finish();
   problems.ThrowIfAny();

@@ -23,8 +23,9 @@ enum class RestartPolicy { kNever, kOnFailure, kAlways };
 
 // How a passed-through device reaches memory.
 enum class DmaMode {
-  kNone,   // it does not: no RAM is mapped for it
-  kIommu,  // through the host's IOMMU, which maps the guest's RAM and nothing else
+  kNone,      // it does not: no RAM is mapped for it
+  kIommu,     // through the host's IOMMU, which maps the guest's RAM and nothing else
+  kIdentity,  // without an IOMMU: the guest's RAM is at the same addresses as on the host
 };
 
 // Which of VFIO's interfaces a device is opened through.
@@ -48,6 +49,8 @@ struct MemoryConfig {
   std::uint64_t size_bytes = 0;
   std::uint64_t hugepage_bytes = 0;  // 0: ordinary pages
   bool lock = false;
+  // With DmaMode::kIdentity: the file in a hugetlbfs whose pages are the guest's RAM.
+  std::optional<std::filesystem::path> identity_file = {};
 };
 
 struct BootConfig {

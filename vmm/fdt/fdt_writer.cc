@@ -64,7 +64,7 @@ void FdtWriter::Cells(const std::string& name, std::span<const std::uint32_t> ce
   Bytes(name, bytes);
 }
 
-void FdtWriter::Cells64(const std::string& name, std::initializer_list<std::uint64_t> values) {
+void FdtWriter::Cells64(const std::string& name, std::span<const std::uint64_t> values) {
   std::vector<std::byte> bytes;
   for (const std::uint64_t value : values) {
     AppendCell(bytes, static_cast<std::uint32_t>(value >> 32));

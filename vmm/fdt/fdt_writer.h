@@ -34,7 +34,10 @@ class FdtWriter {
   void Cells(const std::string& name, std::initializer_list<std::uint32_t> cells) {
     Cells(name, std::span(cells.begin(), cells.size()));
   }
-  void Cells64(const std::string& name, std::initializer_list<std::uint64_t> values);
+  void Cells64(const std::string& name, std::span<const std::uint64_t> values);
+  void Cells64(const std::string& name, std::initializer_list<std::uint64_t> values) {
+    Cells64(name, std::span(values.begin(), values.size()));
+  }
   void Bytes(const std::string& name, std::span<const std::byte> value);
 
   // The finished blob, packed. Nothing may be written afterwards.

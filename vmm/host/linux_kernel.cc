@@ -2,17 +2,20 @@
 #include "vmm/host/linux_kernel.h"
 
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 namespace microvm {
 
-int LinuxKernel::Open(const char* path, int flags) { return ::open(path, flags | O_CLOEXEC); }
+int LinuxKernel::Open(const char* path, int flags) { return ::open(path, flags | O_CLOEXEC, 0600); }
 
 int LinuxKernel::Close(int fd) { return ::close(fd); }
 
@@ -42,6 +45,24 @@ ssize_t LinuxKernel::Pwrite(int fd, const void* buffer, std::size_t length, off_
 }
 
 int LinuxKernel::Fstat(int fd, struct stat* status) { return ::fstat(fd, status); }
+
+int LinuxKernel::Fstatfs(int fd, struct statfs* status) { return ::fstatfs(fd, status); }
+
+int LinuxKernel::Ftruncate(int fd, off_t length) { return ::ftruncate(fd, length); }
+
+int LinuxKernel::Flock(int fd, int operation) { return ::flock(fd, operation); }
+
+int LinuxKernel::Unlink(const char* path) { return ::unlink(path); }
+
+int LinuxKernel::IoUringSetup() {
+  io_uring_params parameters{};
+  return static_cast<int>(::syscall(SYS_io_uring_setup, 1, &parameters));
+}
+
+int LinuxKernel::IoUringRegisterBuffers(int fd, std::span<const iovec> buffers) {
+  return static_cast<int>(::syscall(SYS_io_uring_register, fd, IORING_REGISTER_BUFFERS,
+                                    buffers.data(), buffers.size()));
+}
 
 int LinuxKernel::EventFd(unsigned initial, int flags) { return ::eventfd(initial, flags); }
 

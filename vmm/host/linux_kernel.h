@@ -19,6 +19,12 @@ class LinuxKernel final : public HostKernel {
   ssize_t Pread(int fd, void* buffer, std::size_t length, off_t offset) override;
   ssize_t Pwrite(int fd, const void* buffer, std::size_t length, off_t offset) override;
   int Fstat(int fd, struct stat* status) override;
+  int Fstatfs(int fd, struct statfs* status) override;
+  int Ftruncate(int fd, off_t length) override;
+  int Flock(int fd, int operation) override;
+  int Unlink(const char* path) override;
+  int IoUringSetup() override;
+  int IoUringRegisterBuffers(int fd, std::span<const iovec> buffers) override;
   int EventFd(unsigned initial, int flags) override;
   int SetAffinity(pid_t thread, std::span<const unsigned> cpus) override;
   int SetScheduler(pid_t thread, int policy, int priority) override;

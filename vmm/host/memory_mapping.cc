@@ -11,8 +11,9 @@
 namespace microvm {
 namespace {
 
-std::byte* CheckedMmap(HostKernel& kernel, std::size_t length, int flags, int fd, off_t offset) {
-  void* address = kernel.Mmap(nullptr, length, PROT_READ | PROT_WRITE, flags, fd, offset);
+std::byte* CheckedMmap(HostKernel& kernel, std::size_t length, int flags, int fd, off_t offset,
+                       void* place = nullptr) {
+  void* address = kernel.Mmap(place, length, PROT_READ | PROT_WRITE, flags, fd, offset);
   if (address == MAP_FAILED) ThrowErrno("mmap");
   return static_cast<std::byte*>(address);
 }
@@ -22,6 +23,17 @@ std::byte* CheckedMmap(HostKernel& kernel, std::size_t length, int flags, int fd
 MemoryMapping MemoryMapping::OfFile(const Fd& fd, std::size_t length, off_t offset) {
   std::byte* start = CheckedMmap(fd.kernel(), length, MAP_SHARED, fd.get(), offset);
   return {fd.kernel(), {start, length}};
+}
+
+MemoryMapping MemoryMapping::OfFilePages(const Fd& fd, std::span<const off_t> offsets,
+                                         std::size_t page_bytes) {
+  // Addresses that nobody else is given; then each page in its place among them.
+  MemoryMapping mapping = Anonymous(fd.kernel(), offsets.size() * page_bytes, page_bytes, 0);
+  for (std::size_t index = 0; index < offsets.size(); ++index) {
+    CheckedMmap(fd.kernel(), page_bytes, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd.get(),
+                offsets[index], &mapping.bytes_[index * page_bytes]);
+  }
+  return mapping;
 }
 
 MemoryMapping MemoryMapping::Anonymous(HostKernel& kernel, std::size_t length,

@@ -13,6 +13,10 @@ class MemoryMapping {
  public:
   // A shared read-write mapping of `fd`; throws std::system_error naming mmap.
   static MemoryMapping OfFile(const Fd& fd, std::size_t length, off_t offset);
+  // A shared read-write mapping of pages of `fd` at `offsets`, one behind the other in that order,
+  // present from the start; `page_bytes` is a power of two.
+  static MemoryMapping OfFilePages(const Fd& fd, std::span<const off_t> offsets,
+                                   std::size_t page_bytes);
   // Private zeroed memory whose start is aligned to `alignment` (a power of two, at least a page);
   // `extra_flags` are added to the mmap flags (MAP_HUGETLB...).
   static MemoryMapping Anonymous(HostKernel& kernel, std::size_t length, std::size_t alignment,

@@ -99,10 +99,12 @@ void JudgeDma(const Inspection& inspection, std::vector<Reason>& reasons) {
                                 iommu.why});
   }
   if (!BehindIommu(inspection) && !inspection.dma.signs.empty()) {
-    reasons.push_back({Verdict::kRefused,
-                       "it does DMA, by the looks of it (" + Join(inspection.dma.signs) +
-                           "), and no IOMMU stands before it",
-                       "if it is known to do none: dma = \"none\" and ignore_dma_signs = true"});
+    reasons.push_back(
+        {Verdict::kRefused,
+         "it does DMA, by the looks of it (" + Join(inspection.dma.signs) +
+             "), and no IOMMU stands before it",
+         "if it is known to do none: dma = \"none\" and ignore_dma_signs = true; if the guest "
+         "may be trusted with all of the host's memory: dma = \"identity\""});
   }
 }
 

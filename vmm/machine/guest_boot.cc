@@ -62,7 +62,9 @@ GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_s
       console_line_(vm_, parts.plan.console_spi),
       console_(console_line_, parts.console_host) {
   const VmPlan& plan = parts.plan;
-  vm_.AddMemslot(plan.ram.start(), parts.memory.Span(plan.ram.start(), plan.ram.size_bytes()));
+  for (const AddressRange& range : plan.ram) {
+    vm_.AddMemslot(range.start(), parts.memory.Span(range.start(), range.size_bytes()));
+  }
   if (plan.config.console.enabled) bus_.Map(plan.console, console_);
   for (const auto& device : parts.devices) {
     WithContext(Error("device '" + device->name() + "'"), [&] { device->AddRegions(vm_, bus_); });

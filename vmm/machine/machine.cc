@@ -16,7 +16,14 @@ constexpr auto kBetweenLooks = std::chrono::seconds(5);
 
 bool NeedsDma(const VmPlan& plan) {
   return std::any_of(plan.devices.begin(), plan.devices.end(),
-                     [](const PlannedDevice& device) { return device.dma == DmaMode::kIommu; });
+                     [](const PlannedDevice& device) { return device.dma != DmaMode::kNone; });
+}
+
+GuestMemory MakeMemory(HostKernel& kernel, const VmPlan& plan, const IdentityRam* identity_ram) {
+  const MemoryConfig& config = plan.config.memory;
+  const GuestMemoryOptions options{.hugepage_bytes = config.hugepage_bytes, .lock = config.lock};
+  if (identity_ram == nullptr) return {kernel, plan.ram, options};
+  return {kernel, plan.ram, options, identity_ram->bytes()};
 }
 
 std::vector<std::unique_ptr<VfioPlatformDevice>> MakeDevices(
@@ -47,9 +54,8 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
       kvm_(kvm),
       plan_(plan),
       images_(images),
-      memory_(
-          kernel, plan.ram,
-          {.hugepage_bytes = plan.config.memory.hugepage_bytes, .lock = plan.config.memory.lock}),
+      identity_ram_(std::move(opened.identity_ram)),
+      memory_(MakeMemory(kernel, plan, identity_ram_.get())),
       spaces_(std::move(opened.spaces)),
       devices_(MakeDevices(plan, std::move(opened.devices))),
       watch_(kernel, sysfs, devices_),
@@ -61,8 +67,13 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
   statistics_.name = plan.config.name;
   // What an earlier user left running, killed perhaps, stops before it can reach this guest's RAM.
   ResetDevices();
+  GiveBackRam();
+  if (identity_ram_ && identity_ram_->left_over()) memory_.Clear(true);
   for (const auto& entry : spaces_.entries) {
-    if (entry.maps_ram) entry.space->MapDma(plan.ram, memory_.host_start());
+    if (!entry.maps_ram) continue;
+    for (const AddressRange& range : plan.ram) {
+      entry.space->MapDma(range, memory_.Span(range.start(), range.size_bytes()).data());
+    }
   }
   counts_.resize(devices_.size());
   for (std::size_t index = 0; index < devices_.size(); ++index) {
@@ -97,6 +108,7 @@ void Machine::AwaitStop() {
 StopReason Machine::Run() {
   std::exception_ptr failure;
   StopReason reason{};
+  if (identity_ram_) identity_ram_->Keep();
   try {
     reason = RunBoots();
   } catch (...) {
@@ -104,6 +116,7 @@ StopReason Machine::Run() {
   }
   try {
     ResetDevices();
+    GiveBackRam();
   } catch (const std::exception& error) {
     if (failure) std::fprintf(stderr, "microvm: %s", FormatChain(error).c_str());
     if (!failure) failure = std::current_exception();
@@ -176,6 +189,16 @@ void Machine::ResetDevices() {
     }
   }
   if (failure) std::rethrow_exception(failure);
+}
+
+// Where a device is left running on purpose, its RAM stays with it.
+void Machine::GiveBackRam() {
+  if (!identity_ram_) return;
+  const bool loose =
+      std::any_of(plan_.devices.begin(), plan_.devices.end(), [](const PlannedDevice& device) {
+        return device.dma == DmaMode::kIdentity && device.reset.policy == ResetPolicy::kNone;
+      });
+  if (!loose) identity_ram_->GiveBack();
 }
 
 void Machine::Stop(StopReason reason) {

@@ -43,6 +43,7 @@ class Machine {
   StopReason RunBoot();
   StopReason RunBoots();
   void ResetDevices();
+  void GiveBackRam();
   void Stop(StopReason reason);
   void OnVcpuStopped();
   void AwaitStop();
@@ -60,6 +61,7 @@ class Machine {
   LogBudget refused_log_;
   LogBudget undecodable_log_;
   Statistics statistics_;
+  std::unique_ptr<IdentityRam> identity_ram_;  // null: RAM is at addresses of our own
   GuestMemory memory_;
   // Declared before the devices, which refer to the eventfds of those that pass user space.
   EventLoop loop_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "vmm/host/error.h"
 
@@ -52,6 +53,12 @@ class AddressRange {
 // "0x9000000-0x9000fff".
 inline std::string ToString(const AddressRange& range) {
   return Hex(range.start().value) + "-" + Hex(range.last().value);
+}
+
+inline std::uint64_t TotalBytes(const std::vector<AddressRange>& ranges) {
+  std::uint64_t sum = 0;
+  for (const AddressRange& range : ranges) sum += range.size_bytes();
+  return sum;
 }
 
 // The next multiple of `alignment` (a power of two); nothing if it would wrap.

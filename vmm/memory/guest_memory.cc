@@ -56,41 +56,55 @@ MemoryMapping MapRam(HostKernel& kernel, std::uint64_t size_bytes,
 
 }  // namespace
 
-GuestMemory::GuestMemory(HostKernel& kernel, const AddressRange& range,
+GuestMemory::GuestMemory(HostKernel& kernel, const std::vector<AddressRange>& ranges,
                          const GuestMemoryOptions& options)
     : kernel_(kernel),
-      range_(range),
+      ranges_(ranges),
       options_(options),
-      mapping_(MapRam(kernel, range.size_bytes(), options)) {
+      mapping_(MapRam(kernel, TotalBytes(ranges), options)),
+      bytes_(mapping_.bytes()) {
   if (options.hugepage_bytes == 0) {
     // Advice only: a kernel without transparent huge pages answers EINVAL.
-    kernel_.Madvise(mapping_.data(), mapping_.bytes().size(), MADV_HUGEPAGE);
+    kernel_.Madvise(bytes_.data(), bytes_.size(), MADV_HUGEPAGE);
   }
-  if (!options.lock) return;
+  if (options.lock) Lock();
+}
+
+GuestMemory::GuestMemory(HostKernel& kernel, const std::vector<AddressRange>& ranges,
+                         const GuestMemoryOptions& options, std::span<std::byte> memory)
+    : kernel_(kernel), ranges_(ranges), options_(options), bytes_(memory) {
+  if (options.lock) Lock();
+}
+
+void GuestMemory::Lock() {
   const Error context("cannot lock the guest's memory",
                       "raise the limit (ulimit -l unlimited), run as root, or remove 'lock' from "
                       "the [memory] table");
   WithContext(context, [&] {
-    if (kernel_.Mlock(mapping_.data(), mapping_.bytes().size()) != 0) ThrowErrno("mlock");
+    if (kernel_.Mlock(bytes_.data(), bytes_.size()) != 0) ThrowErrno("mlock");
   });
 }
 
 std::span<std::byte> GuestMemory::Span(GuestAddress address, std::uint64_t length) const {
   if (length == 0) return {};
-  if (!range_.Contains(address, length)) {
-    throw Error("not guest RAM: " + ToString(AddressRange(address, length)));
+  std::uint64_t before = 0;
+  for (const AddressRange& range : ranges_) {
+    if (range.Contains(address, length)) {
+      return bytes_.subspan(before + (address.value - range.start().value), length);
+    }
+    before += range.size_bytes();
   }
-  return mapping_.bytes().subspan(address.value - range_.start().value, length);
+  throw Error("not guest RAM: " + ToString(AddressRange(address, length)));
 }
 
 void GuestMemory::Clear(bool pinned) {
   // Dropping a page that VFIO has pinned would leave the device writing to a page that is no
   // longer the guest's, so pinned memory is overwritten in place.
   const bool droppable = !pinned && !options_.lock && options_.hugepage_bytes == 0;
-  if (droppable && kernel_.Madvise(mapping_.data(), mapping_.bytes().size(), MADV_DONTNEED) == 0) {
+  if (droppable && kernel_.Madvise(bytes_.data(), bytes_.size(), MADV_DONTNEED) == 0) {
     return;
   }
-  std::memset(mapping_.data(), 0, mapping_.bytes().size());
+  std::memset(bytes_.data(), 0, bytes_.size());
 }
 
 }  // namespace microvm

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "vmm/host/memory_mapping.h"
 #include "vmm/memory/address_range.h"
@@ -15,27 +16,33 @@ struct GuestMemoryOptions {
   bool lock = false;
 };
 
-// The guest's RAM: one mapping of the host, reachable only through checked spans. The guest
-// writes to it at any time: read every value once.
+// The guest's RAM, reachable only through checked spans. The guest writes to it at any time: read
+// every value once.
 class GuestMemory {
  public:
-  // Maps RAM for `range`; throws a chain that names the call, with a remedy where one is known.
-  GuestMemory(HostKernel& kernel, const AddressRange& range, const GuestMemoryOptions& options);
+  // Maps RAM for `ranges`, which do not overlap; throws a chain that names the call, with a remedy
+  // where one is known.
+  GuestMemory(HostKernel& kernel, const std::vector<AddressRange>& ranges,
+              const GuestMemoryOptions& options);
+  // The same of memory that there is, and which outlives it: the ranges one behind the other.
+  GuestMemory(HostKernel& kernel, const std::vector<AddressRange>& ranges,
+              const GuestMemoryOptions& options, std::span<std::byte> memory);
 
-  [[nodiscard]] const AddressRange& range() const { return range_; }
-  [[nodiscard]] void* host_start() const { return mapping_.data(); }
-
-  // The host's view of `length` bytes of RAM at `address`; throws Error if they are not all RAM.
+  // The host's view of `length` bytes of RAM at `address`; throws Error if they are not all in one
+  // range of RAM.
   [[nodiscard]] std::span<std::byte> Span(GuestAddress address, std::uint64_t length) const;
 
   // Makes all of RAM read as zero again. Pages that a device may write to stay where they are.
   void Clear(bool pinned);
 
  private:
+  void Lock();
+
   HostKernel& kernel_;
-  AddressRange range_;
+  std::vector<AddressRange> ranges_;
   GuestMemoryOptions options_;
-  MemoryMapping mapping_;
+  MemoryMapping mapping_;  // nothing, if the memory is another's
+  std::span<std::byte> bytes_;
 };
 
 }  // namespace microvm

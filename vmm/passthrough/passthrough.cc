@@ -160,6 +160,16 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
   return facts;
 }
 
+std::unique_ptr<IdentityRam> OpenIdentityRam(HostKernel& kernel, const MemoryConfig& config) {
+  const std::string path = config.identity_file->string();
+  return WithContext(Error("memory.identity_file " + path), [&] {
+    return std::make_unique<IdentityRam>(
+        kernel,
+        IdentityRamOptions{
+            .path = path, .size_bytes = config.size_bytes, .page_bytes = config.hugepage_bytes});
+  });
+}
+
 }  // namespace
 
 void CheckReady(const HostDevice& device, DmaMode dma) {
@@ -175,7 +185,14 @@ void CheckReady(const HostDevice& device, DmaMode dma) {
   }
   if (dma == DmaMode::kIommu && device.no_iommu) {
     throw Error("dma = \"iommu\", but no IOMMU of the host stands before it",
-                "if the device does no DMA, write dma = \"none\"");
+                "if the device does no DMA, write dma = \"none\"; if the guest may be trusted with "
+                "all of the host's memory: dma = \"identity\"");
+  }
+  if (dma == DmaMode::kIdentity && !device.no_iommu) {
+    throw Error(
+        "dma = \"identity\", but an IOMMU of the host stands before it, which knows "
+        "nothing of the host's addresses",
+        "write dma = \"iommu\"");
   }
 }
 
@@ -242,6 +259,10 @@ OpenedDevices OpenDevices(HostKernel& kernel, const HostSysfs& sysfs, const VmCo
     if (!entry.maps_ram) continue;
     WithContext(Error("cannot pass through '" + config.platform[index].host + "'"),
                 [&] { opened.facts[index].mappable = entry.space->MappableRanges(); });
+  }
+  if (config.memory.identity_file) opened.identity_ram = OpenIdentityRam(kernel, config.memory);
+  for (DeviceFacts& facts : opened.facts) {
+    if (facts.config.dma == DmaMode::kIdentity) facts.mappable = opened.identity_ram->ranges();
   }
   return opened;
 }

@@ -7,6 +7,7 @@
 #include "devices/vfio/device.h"
 #include "devices/vfio/io_address_space.h"
 #include "vmm/host/host_device.h"
+#include "vmm/memory/identity_ram.h"
 #include "vmm/plan/device_facts.h"
 
 namespace microvm {
@@ -26,8 +27,9 @@ struct IoAddressSpaces {
 };
 
 // Devices of the host, opened, with what planning needs to know of them. Members are closed in
-// reverse: devices before their address spaces.
+// reverse: devices before their address spaces and before the RAM that they reach.
 struct OpenedDevices {
+  std::unique_ptr<IdentityRam> identity_ram;  // nothing, unless a device has dma = "identity"
   IoAddressSpaces spaces;
   std::vector<std::unique_ptr<VfioDevice>> devices;  // in the order of the configuration
   std::vector<DeviceFacts> facts;

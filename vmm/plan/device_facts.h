@@ -44,7 +44,8 @@ struct DeviceFacts {
   std::string node_path;                      // the device's node in it
   VfioBackend backend = VfioBackend::kGroup;  // the one it was opened through
   bool no_iommu = false;                      // nothing stands between the device and memory
-  // What its IOMMU can map (dma = "iommu"), in ascending order; empty: the host does not tell.
+  // Where it reaches RAM, in ascending order. With dma = "iommu": what its IOMMU can map; empty:
+  // the host does not tell. With dma = "identity": the host's memory that is the RAM, all of it.
   std::vector<AddressRange> mappable;
 };
 

@@ -104,8 +104,11 @@ std::string FormatPlan(const VmPlan& plan) {
   text += (v3 ? "# GICv3 redistributors " : "# GICv2 CPU interface ") +
           ToString(plan.gic.cpu_interfaces) + "\n";
   text += "# SPIs " + std::to_string(plan.spi_count) + "\n";
-  text += "\n[memory]\nsize = " + std::to_string(plan.ram.size_bytes()) + "\n# RAM " +
-          ToString(plan.ram) + "\n";
+  text += "\n[memory]\nsize = " + std::to_string(TotalBytes(plan.ram)) + "\n";
+  if (config.memory.identity_file) {
+    text += "identity_file = " + Quoted(config.memory.identity_file->string()) + "\n";
+  }
+  for (const AddressRange& range : plan.ram) text += "# RAM " + ToString(range) + "\n";
   text += "\n[boot]\nkernel = " + Quoted(config.boot.kernel.string()) + "\n# kernel " +
           ToString(AddressRange(plan.boot.kernel, plan.boot.kernel_memory_bytes)) + "\n";
   if (plan.boot.initrd) {

@@ -9,8 +9,10 @@
 #include <set>
 
 #include "vmm/memory/address_allocator.h"
+#include "vmm/plan/boot_placement.h"
 #include "vmm/plan/device_node.h"
 #include "vmm/plan/dma_signs.h"
+#include "vmm/plan/identity_check.h"
 #include "vmm/plan/interrupt_placement.h"
 #include "vmm/plan/property_rules.h"
 #include "vmm/plan/ram_placement.h"
@@ -20,7 +22,6 @@ namespace microvm {
 namespace {
 
 constexpr std::uint64_t kBlockBytes = std::uint64_t{2} << 20;  // stage-2 block with 4 KiB pages
-constexpr std::uint64_t kPageBytes = 65536;                    // the largest guest page
 constexpr std::uint64_t kSmallestPage = 4096;
 
 // Gathers what conflicts, so that one run shows all of it.
@@ -71,7 +72,8 @@ std::uint64_t RegionAlignment(std::uint64_t size_bytes, const PlatformLayout& la
 // Behind an IOMMU that maps nothing a device may try; without one it reaches all of the host.
 void CheckDoesNoDma(const DeviceFacts& facts) {
   const auto node = facts.tree->Find(facts.node_path);
-  if (!facts.no_iommu || facts.config.ignore_dma_signs || !node) return;
+  if (facts.config.dma != DmaMode::kNone || !facts.no_iommu || !node) return;
+  if (facts.config.ignore_dma_signs) return;
   std::string signs;
   for (const std::string& sign : SignsOfDma(*node)) signs += (signs.empty() ? "" : ", ") + sign;
   if (signs.empty()) return;
@@ -81,7 +83,8 @@ void CheckDoesNoDma(const DeviceFacts& facts) {
                   signs,
               "a guest could have '" + facts.config.host +
                   "' overwrite all of the host's memory; if you know that it does no DMA, write "
-                  "ignore_dma_signs = true");
+                  "ignore_dma_signs = true; if the guest may be trusted with that: dma = "
+                  "\"identity\"");
 }
 
 std::string RegionOwner(const DeviceFacts& facts, std::uint32_t index) {
@@ -207,54 +210,21 @@ PlannedGic PlanGic(const VmConfig& config, const HostLimits& limits, const Platf
                        config.cpu.count * layout.redistributor_bytes)};
 }
 
-// Kernel, then the tree, then the initrd, each from a new block: all of it within the kernel's
-// first gigabyte whatever the size of RAM (Documentation/arch/arm64/booting.rst).
-PlannedBoot PlanBoot(const BootFacts& facts, const AddressRange& ram,
-                     const PlatformLayout& layout) {
-  const std::uint64_t kernel = ram.start().value + facts.text_offset;
-  const auto kernel_end = AlignUp(kernel + facts.kernel_memory_bytes, kBlockBytes);
-  const std::uint64_t needed = facts.text_offset + facts.kernel_memory_bytes +
-                               layout.fdt_bytes_maximum + facts.initrd_bytes + 2 * kBlockBytes;
-  const auto throw_no_room = [&] {
-    throw Error("the boot files do not fit in the guest's memory: " + std::to_string(needed >> 20) +
-                    " MiB are needed (kernel with its BSS " +
-                    std::to_string(facts.kernel_memory_bytes >> 20) + " MiB, initrd " +
-                    std::to_string(facts.initrd_bytes >> 20) + " MiB), memory.size is " +
-                    std::to_string(ram.size_bytes() >> 20) + " MiB",
-                "make memory.size larger");
-  };
-  // A wrap or an absurd header shows as a range that is not inside RAM.
-  if (facts.kernel_memory_bytes > ram.size_bytes() || facts.initrd_bytes > ram.size_bytes() ||
-      facts.text_offset > ram.size_bytes() || !kernel_end ||
-      !ram.Contains({*kernel_end}, layout.fdt_bytes_maximum)) {
-    throw_no_room();
-  }
-  PlannedBoot boot{.kernel = {kernel},
-                   .kernel_memory_bytes = facts.kernel_memory_bytes,
-                   .kernel_compressed = facts.kernel_compressed,
-                   .initrd = std::nullopt,
-                   .fdt = AddressRange({*kernel_end}, layout.fdt_bytes_maximum)};
-  if (facts.initrd_bytes > 0) {
-    const auto start = AlignUp(boot.fdt.last().value + 1, kPageBytes);
-    if (!start || !ram.Contains({*start}, facts.initrd_bytes)) throw_no_room();
-    boot.initrd = AddressRange({*start}, facts.initrd_bytes);
-  }
-  return boot;
-}
-
-std::vector<AddressRange> DeviceWindows(const PlatformLayout& layout, const AddressRange& ram,
-                                        unsigned ipa_bits) {
+std::vector<AddressRange> DeviceWindows(const PlatformLayout& layout,
+                                        const std::vector<AddressRange>& ram, unsigned ipa_bits) {
   std::vector<AddressRange> windows = layout.device_windows;
-  const std::uint64_t above = ram.last().value + 1;
+  const std::uint64_t above = ram.back().last().value + 1;
   const std::uint64_t end = std::uint64_t{1} << ipa_bits;
   if (above < end) windows.emplace_back(GuestAddress{above}, end - above);
   return windows;
 }
 
 // The smallest guest address space that holds everything: fewer levels of stage-2 tables.
-unsigned IpaBits(const AddressRange& ram, const std::vector<PlannedDevice>& devices) {
-  std::uint64_t last = ram.last().value;
-  for (const PlannedDevice& device : devices) {
+unsigned IpaBits(const VmPlan& plan) {
+  std::uint64_t last = std::max({plan.ram.back().last(), plan.gic.distributor.last(),
+                                 plan.gic.cpu_interfaces.last(), plan.console.last()})
+                           .value;
+  for (const PlannedDevice& device : plan.devices) {
     for (const PlannedRegion& region : device.regions) {
       last = std::max(last, region.guest.last().value);
     }
@@ -282,15 +252,16 @@ std::string DeviceLabel(const std::string& host) {
 }
 
 VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
-                const BootFacts& boot, const HostLimits& limits, const PlatformLayout& layout) {
-  const AddressRange ram = PlaceRam(config, devices, limits, layout);
+                const BootFacts& boot, const HostLimits& limits, const PlatformLayout& usual) {
+  const std::vector<AddressRange> ram = PlaceRam(config, devices, limits, usual);
+  const PlatformLayout layout = LayoutAround(ram, config, limits, usual);
   Conflicts conflicts;
   conflicts.Try([&] { CheckCpus(config, limits); });
   std::optional<PlannedBoot> planned_boot;
   conflicts.Try([&] { planned_boot = PlanBoot(boot, ram, layout); });
 
   AddressAllocator addresses(DeviceWindows(layout, ram, limits.ipa_bits));
-  addresses.Reserve("the guest's RAM", ram);
+  for (const AddressRange& range : ram) addresses.Reserve("the guest's RAM", range);
   const PlannedGic gic = PlanGic(config, limits, layout);
   addresses.Reserve("the GIC's distributor", gic.distributor);
   addresses.Reserve(
@@ -310,6 +281,7 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
   std::vector<PlannedDevice> planned;
   for (std::size_t index = 0; index < devices.size(); ++index) {
     if (!placements[index]) continue;
+    conflicts.Try([&] { CheckIdentity(devices[index], ram); });
     conflicts.Try([&] {
       planned.push_back(PlanDevice(devices[index], *placements[index], layout, addresses, spis,
                                    passed, next_phandle));
@@ -326,18 +298,19 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
 
   std::vector<std::uint64_t> mpidrs;
   for (unsigned id = 0; id < config.cpu.count; ++id) mpidrs.push_back(PredictMpidr(id));
-  const unsigned ipa_bits = IpaBits(ram, planned);
-  return {.config = config,
-          .ipa_bits = ipa_bits,
-          .ram = ram,
-          .mpidrs = std::move(mpidrs),
-          .gic = gic,
-          .spi_count = (spis.count() + 31) / 32 * 32,
-          .console = layout.console,
-          .console_spi = Spi{0},
-          .devices = std::move(planned),
-          .boot = *planned_boot,
-          .overlays = boot.overlays};
+  VmPlan plan{.config = config,
+              .ipa_bits = 0,
+              .ram = ram,
+              .mpidrs = std::move(mpidrs),
+              .gic = gic,
+              .spi_count = (spis.count() + 31) / 32 * 32,
+              .console = layout.console,
+              .console_spi = Spi{0},
+              .devices = std::move(planned),
+              .boot = *planned_boot,
+              .overlays = boot.overlays};
+  plan.ipa_bits = IpaBits(plan);
+  return plan;
 }
 
 }  // namespace microvm

@@ -117,7 +117,7 @@ struct PlannedGic {
 struct VmPlan {
   VmConfig config;
   unsigned ipa_bits;
-  AddressRange ram;
+  std::vector<AddressRange> ram;      // in ascending order
   std::vector<std::uint64_t> mpidrs;  // affinity of each vCPU, as MPIDR_EL1 will show it
   PlannedGic gic;
   std::uint32_t spi_count;  // a multiple of 32
@@ -134,7 +134,7 @@ enum class Phandle : std::uint32_t { kGic = 1, kConsoleClock = 2, kConsole = 3, 
 
 // Decides everything, or throws one Error with every conflict found. Pure.
 VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
-                const BootFacts& boot, const HostLimits& limits, const PlatformLayout& layout);
+                const BootFacts& boot, const HostLimits& limits, const PlatformLayout& usual);
 
 // The affinity fields KVM gives vCPU `id` (arch/arm64/kvm/sys_regs.c: reset_mpidr).
 std::uint64_t PredictMpidr(unsigned id);
