@@ -51,6 +51,13 @@ TEST_CASE("RAM at the host's addresses: in ascending order, neighbours together"
   CHECK_FALSE(ram.left_over());
 }
 
+TEST_CASE("memory at address 0 is memory") {
+  Host host;
+  host.kernel.host.huge_page_addresses = {0x20'0000, 0, 0x5000'0000, 0x5020'0000};
+  CHECK(host.Open().ranges() ==
+        std::vector{AddressRange({0}, 2 * kPage), AddressRange({0x5000'0000}, 2 * kPage)});
+}
+
 TEST_CASE("the memory of an address is the page of the file that is there") {
   Host host;
   const IdentityRam ram = host.Open();

@@ -85,6 +85,14 @@ TEST_CASE("each boot file is in one range of RAM, the first with room for it") {
         "whole: hugepages=N on its kernel's command line\n");
 }
 
+TEST_CASE("no boot file is at address 0, which is a null pointer to a guest") {
+  Guest guest({AddressRange({0}, 2 * kMiB), AddressRange({0x5000'0000}, 32 * kMiB)});
+  guest.boot.kernel_memory_bytes = 2 * kMiB;
+  const PlannedBoot boot = guest.Make().boot;
+  CHECK(boot.kernel.value == 0x5000'0000);
+  CHECK(boot.fdt.start().value == 0x5020'0000);
+}
+
 TEST_CASE("the guest's tree has one memory node with every range") {
   const VmPlan plan =
       Guest({AddressRange({0x5000'0000}, 32 * kMiB), AddressRange({0x8'0000'0000}, 2 * kMiB)})

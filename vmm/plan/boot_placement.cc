@@ -43,6 +43,10 @@ PlannedBoot PlanBoot(const BootFacts& facts, const std::vector<AddressRange>& ra
     ThrowNoRoom(facts, ram, layout);
   }
   AddressAllocator addresses(ram);
+  // A tree at address 0 is none to Linux (arch/arm64/mm/fixmap.c: fixmap_remap_fdt).
+  if (ram.front().start().value == 0) {
+    addresses.Reserve("a null pointer", AddressRange({0}, kBlockBytes));
+  }
   try {
     const auto kernel_bytes =
         AlignUp(facts.text_offset + facts.kernel_memory_bytes, kBlockBytes).value();
