@@ -12,7 +12,8 @@ from test_files import test_files  # noqa: E402
 
 MODULES = {
     "arm64": ["executable"],
-    "system-versal": ["versal_ecu", "versal_shell", "versal_windows", "versal_lines", "device_commands", "bad_devices", "bad_host",
+    "system-versal": ["versal_ecu", "versal_shell", "versal_windows", "versal_lines",
+                      "versal_identity", "device_commands", "bad_devices", "bad_host",
                       "plan_output"],
     "system-virt": ["virt_interrupts", "virt_lines", "virt_backends", "virt_amba", "virt_gic_v2",
                     "virt_processors", "virt_reboot", "virt_reset", "virt_stop", "virt_supervise",
@@ -39,7 +40,7 @@ def main(name, logs, pattern=""):
         print(f"  no test of {name} has {pattern!r} in its name; all of them:")
         print("".join(f"    {test.name}\n" for test in suites.matching(name, "")), end="")
         return 1
-    run = suites.Run(name, image, test_files(image), logs, pattern)
+    run = suites.Run(name, image, test_files(image, name), logs, pattern)
     return 1 if run.all() else 0
 
 

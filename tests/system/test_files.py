@@ -24,6 +24,37 @@ poweroff -f
 """
 
 
+# Of the guest whose devices do DMA without an IOMMU.
+IDENTITY_INIT = """#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+word() { sed -n "s/.*$1=\\([^ ]*\\).*/\\1/p" /proc/cmdline; }
+copy() {
+  cd /sys/module/dmatest/parameters
+  echo $1 >iterations; echo dma0chan0 >channel; echo 1 >run
+  cat channel
+}
+case $(word test) in
+  dma) copy 1000; cat wait; dmesg | grep dmatest ;;
+  endless) copy 0; sleep 1; echo copying; sleep 1000 ;;
+  net | net_only | up) ifconfig eth0 192.168.9.2 up; sleep 2 ;;
+esac
+case $(word test) in
+  up) echo up; sleep 1000 ;;
+  net | net_only) ping -c 200 -i 0.02 -s 1400 192.168.9.1 ;;
+esac
+if [ $(word test) = net ]; then
+  wget -q -O - http://192.168.9.1:5000/HostImage | md5sum
+  sleep 1
+  ifconfig eth0 down
+  cd /sys/class/net/eth0/statistics
+  for name in rx_packets tx_packets; do echo $name=$(cat $name); done
+fi
+poweroff -f
+"""
+
+
 def guest_initrd(image, init=GUEST_INIT):
     """The file system of the tests' Linux guest."""
     archive = Archive()
@@ -32,7 +63,7 @@ def guest_initrd(image, init=GUEST_INIT):
         archive.folder(folder)
     archive.file("/bin/busybox", pathlib.Path(image["busybox"]).read_bytes(), True)
     for applet in ("sh", "mount", "sed", "grep", "awk", "sleep", "setsid", "cttyhack", "stty", "cat",
-                   "reboot", "poweroff", "nproc", "echo"):
+                   "reboot", "poweroff", "nproc", "echo", "dmesg", "ifconfig", "ping", "wget", "md5sum"):
         archive.link(f"/bin/{applet}", "busybox")
     archive.file("/init", init, True)
     return archive.compressed()
@@ -57,13 +88,17 @@ def add_program(archive, root, name, folder):
         add_program(archive, root, library, where)
 
 
-def test_files(image):
+def test_files(image, suite):
     archive = Archive()
     archive.file("/t/agent", AGENT, True)
     archive.file("/t/guest.bin", pathlib.Path(image["guest"]).read_bytes())
     archive.file("/t/Image", pathlib.Path(image["guest_kernel"]).read_bytes())
     archive.file("/t/initrd", guest_initrd(image))
     archive.file("/t/power-off.initrd", power_off_initrd(image))
+    if suite == "system-versal":
+        # The host's kernel as a guest's: it has the drivers of the board.
+        archive.file("/t/HostImage", pathlib.Path(image["host_kernel"]).read_bytes())
+        archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
     for name in ("as_nobody", "count_in_memory", "poke", "ticks"):
         archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     add_program(archive, image["strace"], "strace", "/bin")
