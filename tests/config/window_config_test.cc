@@ -9,7 +9,7 @@ namespace microvm {
 namespace {
 
 // `lines` in a [[platform]] table that begins at line 6 of a file called vm.toml.
-std::vector<WindowConfig> Parse(const std::string& lines) {
+std::vector<WindowConfig> ParseWindows(const std::string& lines) {
   return ParseVmConfig(
              "[memory]\nsize = \"4M\"\n[boot]\nkernel = \"Image\"\n[[platform]]\nhost = \"d\"\n" +
                  lines,
@@ -18,19 +18,19 @@ std::vector<WindowConfig> Parse(const std::string& lines) {
       .windows;
 }
 
-std::string Problems(const std::string& lines) {
+std::string WindowProblems(const std::string& lines) {
   try {
-    Parse(lines);
+    ParseWindows(lines);
   } catch (const ConfigError& error) {
     return error.what();
   }
   return "";
 }
 
-TEST_CASE("without a word there are no windows") { CHECK(Parse("").empty()); }
+TEST_CASE("without a word there are no windows") { CHECK(ParseWindows("").empty()); }
 
 TEST_CASE("windows are read with their places, the rest of a region too") {
-  const auto windows = Parse(
+  const auto windows = ParseWindows(
       "[[platform.window]]\naccess = \"deny\"\n"
       "[[platform.window]]\nregion = 2\noffset = 0x30\nsize = \"4K\"\naccess = \"read-only\"\n"
       "[[platform.window]]\noffset = 0\nsize = 4\naccess = \"allow\"\n");
@@ -50,25 +50,25 @@ TEST_CASE("windows are read with their places, the rest of a region too") {
 }
 
 TEST_CASE("what is wrong in a window is named with its place") {
-  CHECK(Problems("window = [{ }]\n") == "vm.toml:7:11: platform.window.access: missing");
-  CHECK(Problems("window = [{ access = \"all\" }]\n") ==
+  CHECK(WindowProblems("window = [{ }]\n") == "vm.toml:7:11: platform.window.access: missing");
+  CHECK(WindowProblems("window = [{ access = \"all\" }]\n") ==
         "vm.toml:7:22: platform.window.access: must be one of \"allow\", \"read-only\", \"deny\"");
-  CHECK(Problems("window = [{ offset = 4, access = \"deny\" }]\n") ==
+  CHECK(WindowProblems("window = [{ offset = 4, access = \"deny\" }]\n") ==
         "vm.toml:7:11: platform.window.size: missing");
-  CHECK(Problems("window = [{ size = 4, access = \"deny\" }]\n") ==
+  CHECK(WindowProblems("window = [{ size = 4, access = \"deny\" }]\n") ==
         "vm.toml:7:11: platform.window.offset: missing");
-  CHECK(Problems("window = [{ offset = 4, size = 0, access = \"deny\" }]\n")
+  CHECK(WindowProblems("window = [{ offset = 4, size = 0, access = \"deny\" }]\n")
             .starts_with("vm.toml:7:32: platform.window.size: "));
-  CHECK(Problems("window = [{ offset = -1, size = 4, access = \"deny\" }]\n")
+  CHECK(WindowProblems("window = [{ offset = -1, size = 4, access = \"deny\" }]\n")
             .starts_with("vm.toml:7:22: platform.window.offset: must be an integer from 0"));
-  CHECK(Problems("window = [{ mask = 4, access = \"deny\" }]\n") ==
+  CHECK(WindowProblems("window = [{ mask = 4, access = \"deny\" }]\n") ==
         "vm.toml:7:13: platform.window.mask: unknown key");
 }
 
 TEST_CASE("windows of one region do not overlap, and touch each other") {
   const std::string first = "{ offset = 8, size = 8, access = \"deny\" }";
   const auto with = [&](const std::string& second) {
-    return Problems("window = [" + first + ",\n" + second + "]\n");
+    return WindowProblems("window = [" + first + ",\n" + second + "]\n");
   };
   const std::string overlap = "platform.window.offset: overlaps another window of the same region";
   CHECK(with("{ offset = 0, size = 8, access = \"allow\" }") == "");
@@ -87,7 +87,7 @@ TEST_CASE("windows have an end") {
   for (int at = 0; at < 257; ++at) {
     windows += "{ offset = " + std::to_string(4 * at) + ", size = 4, access = \"deny\" },";
   }
-  CHECK(Problems(windows + "]\n") ==
+  CHECK(WindowProblems(windows + "]\n") ==
         "vm.toml:7:10: platform.window: there are more than 256 of them");
 }
 

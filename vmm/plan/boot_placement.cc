@@ -11,7 +11,7 @@ namespace microvm {
 namespace {
 
 constexpr std::uint64_t kBlockBytes = std::uint64_t{2} << 20;  // what a kernel's base must be
-constexpr std::uint64_t kPageBytes = 65536;                    // the largest guest page
+constexpr std::uint64_t kLargestPage = 65536;                  // of a guest
 
 [[noreturn]] void ThrowNoRoom(const BootFacts& facts, const std::vector<AddressRange>& ram,
                               const PlatformLayout& layout) {
@@ -58,7 +58,7 @@ PlannedBoot PlanBoot(const BootFacts& facts, const std::vector<AddressRange>& ra
         .initrd = std::nullopt,
         .fdt = addresses.Allocate("the device tree", layout.fdt_bytes_maximum, kBlockBytes)};
     if (facts.initrd_bytes > 0) {
-      boot.initrd = addresses.Allocate("the initrd", facts.initrd_bytes, kPageBytes);
+      boot.initrd = addresses.Allocate("the initrd", facts.initrd_bytes, kLargestPage);
     }
     return boot;
   } catch (const Error&) {
