@@ -49,7 +49,8 @@ TEST_CASE("a path that leads nowhere finds nothing") {
 TEST_CASE("parents and children are each other's") {
   const DeviceTree tree = Board();
   const auto axi = tree.Find("/axi");
-  CHECK(Names(axi->children()) == "canfd@ff070000 timer@ff120000 uart@ff000000 regulator-switch ");
+  CHECK(Names(axi->children()) ==
+        "canfd@ff070000 mac@ff140000 timer@ff120000 uart@ff000000 regulator-switch ");
   for (const DtNode& child : axi->children()) CHECK(child.parent() == axi);
   CHECK_FALSE(tree.root().parent().has_value());
   CHECK(tree.Find(kCan)->children().empty());
