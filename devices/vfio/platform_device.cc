@@ -10,7 +10,7 @@ namespace microvm {
 
 MmioResult TrappedRegion::Read(std::uint64_t offset, std::span<std::byte> out) noexcept {
   reads_.fetch_add(1, std::memory_order_relaxed);
-  if (!region_.readable) return MmioResult::kBadAccess;
+  if (!region_.readable || !Takes(out.size())) return MmioResult::kBadAccess;
   if (!IsAllowed(windows_, offset_ + offset, out.size(), false)) {
     denied_reads_.fetch_add(1, std::memory_order_relaxed);
     StoreRegister(out, 0);
@@ -24,7 +24,7 @@ MmioResult TrappedRegion::Read(std::uint64_t offset, std::span<std::byte> out) n
 
 MmioResult TrappedRegion::Write(std::uint64_t offset, std::span<const std::byte> in) noexcept {
   writes_.fetch_add(1, std::memory_order_relaxed);
-  if (!region_.writable) return MmioResult::kBadAccess;
+  if (!region_.writable || !Takes(in.size())) return MmioResult::kBadAccess;
   if (!IsAllowed(windows_, offset_ + offset, in.size(), true)) {
     denied_writes_.fetch_add(1, std::memory_order_relaxed);
     return MmioResult::kOk;
@@ -80,7 +80,8 @@ VfioPlatformDevice::VfioPlatformDevice(std::unique_ptr<VfioDevice> device, Plann
         mappings_.push_back(device_->MapRegion(region.index, part.offset, part.size_bytes));
       } else {
         trapped_.emplace_back(plan_.host + " region " + std::to_string(region.index), *device_,
-                              device_->regions().at(region.index), part.offset, region.windows);
+                              device_->regions().at(region.index), part.offset, region.windows,
+                              plan_.access_bytes);
       }
     }
   }

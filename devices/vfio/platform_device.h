@@ -24,13 +24,16 @@ namespace microvm {
 class TrappedRegion final : public MmioDevice {
  public:
   // `offset`: where in the region the part starts. `windows` are the region's, and outlive this.
+  // `access_bytes`: the width of every access, others are refused; 0: any.
   TrappedRegion(std::string name, const VfioDevice& device, const VfioRegion& region,
-                std::uint64_t offset, std::span<const AccessWindow> windows)
+                std::uint64_t offset, std::span<const AccessWindow> windows,
+                std::uint32_t access_bytes)
       : name_(std::move(name)),
         device_(device),
         region_(region),
         offset_(offset),
-        windows_(windows) {}
+        windows_(windows),
+        access_bytes_(access_bytes) {}
 
   [[nodiscard]] std::string_view name() const override { return name_; }
   MmioResult Read(std::uint64_t offset, std::span<std::byte> out) noexcept override;
@@ -47,11 +50,16 @@ class TrappedRegion final : public MmioDevice {
   }
 
  private:
+  [[nodiscard]] bool Takes(std::size_t size_bytes) const {
+    return access_bytes_ == 0 || size_bytes == access_bytes_;
+  }
+
   std::string name_;
   const VfioDevice& device_;
   VfioRegion region_;
   std::uint64_t offset_;
   std::span<const AccessWindow> windows_;
+  std::uint32_t access_bytes_;
   std::atomic<std::uint64_t> reads_{0};
   std::atomic<std::uint64_t> writes_{0};
   std::atomic<std::uint64_t> denied_reads_{0};

@@ -13,10 +13,21 @@ namespace microvm {
 namespace {
 
 using fakes::ChainOf;
+using fakes::Contains;
 
 constexpr auto kAllow = WindowAccess::kAllow;
 constexpr auto kReadOnly = WindowAccess::kReadOnly;
 constexpr auto kDeny = WindowAccess::kDeny;
+
+std::vector<std::byte> BigEndian(const std::vector<std::uint32_t>& cells) {
+  std::vector<std::byte> bytes;
+  for (const std::uint32_t cell : cells) {
+    for (const unsigned shift : {24U, 16U, 8U, 0U}) {
+      bytes.push_back(static_cast<std::byte>(cell >> shift));
+    }
+  }
+  return bytes;
+}
 
 // The CAN controller, one region of 0x6000 bytes that can be mapped, with windows.
 DeviceFacts Facts(const std::vector<WindowConfig>& windows) {
@@ -174,6 +185,18 @@ TEST_CASE("--print-plan shows what is trapped and what windows allow") {
                         "#   offset 0x0 size 0x1010 allow\n"
                         "#   offset 0x1010 size 0x4 read-only\n"
                         "#   offset 0x1014 size 0x4fec allow\n"));
+}
+
+TEST_CASE("the width of accesses is the node's reg-io-width, the host's or one's own") {
+  fakes::PlanInput input;
+  input.devices = {fakes::CanFacts()};
+  CHECK(input.Make().devices[0].access_bytes == 0);
+  input.devices[0].config.properties["reg-io-width"] = BigEndian({4});
+  const VmPlan plan = input.Make();
+  CHECK(plan.devices[0].access_bytes == 4);
+  CHECK(Contains(FormatPlan(plan), "# trapped accesses of 4 bytes only\n"));
+  input.devices[0].config.properties["reg-io-width"] = BigEndian({1, 2});
+  CHECK(input.Make().devices[0].access_bytes == 0);
 }
 
 }  // namespace

@@ -157,7 +157,7 @@ TEST_CASE("a child's interrupt parent, which the guest does not have, does not c
 }
 
 TEST_CASE("reg and interrupts are what the plan decided") {
-  PlannedDevice device;
+  PlannedDevice device{};
   device.regions = {{AddressRange({0x1'2000'0000}, 0x1000), true},
                     {AddressRange({0x1400'0000}, 0x2'0000), false}};
   device.interrupts = {{Spi{5}, Trigger::kLevel}, {Spi{6}, Trigger::kEdge}};
@@ -170,7 +170,7 @@ TEST_CASE("reg and interrupts are what the plan decided") {
 }
 
 TEST_CASE("a node is named after its first region's guest address, or has no address") {
-  PlannedDevice device;
+  PlannedDevice device{};
   device.regions = {{AddressRange({0x1400'0000}, 0x1000), true}};
   CHECK(Made(fakes::TimerFacts(), device).node.name == "timer@14000000");
   CHECK(Made(fakes::TimerFacts()).node.name == "timer");

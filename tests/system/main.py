@@ -12,10 +12,11 @@ from test_files import test_files  # noqa: E402
 
 MODULES = {
     "arm64": ["executable"],
-    "system-versal": ["versal_ecu", "versal_shell", "versal_windows", "versal_lines",
+    "system-versal": ["versal_ecu", "versal_shell", "windows", "versal_lines",
                       "versal_identity", "device_commands", "bad_devices", "bad_host",
                       "plan_output"],
-    "system-virt": ["virt_interrupts", "virt_lines", "virt_backends", "virt_amba", "virt_gic_v2",
+    "system-virt": ["virt_interrupts", "virt_lines", "windows", "virt_backends", "virt_amba",
+                    "virt_gic_v2",
                     "virt_processors", "virt_reboot", "virt_reset", "virt_stop", "virt_supervise",
                     "virt_hostile", "virt_console", "system_calls", "device_commands",
                     "plan_output", "bad_command_line", "bad_configuration", "bad_boot_files",

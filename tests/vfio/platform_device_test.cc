@@ -210,6 +210,30 @@ TEST_CASE("what a window denies reads as zero and takes no write, and the device
   CHECK(bus.refused() == 0);
 }
 
+TEST_CASE("registers of one width take no access of another") {
+  Board board;
+  board.AddTimer();
+  OpenedDevice opened(board, kTimerName);
+  PlannedDevice plan = TimerPlan();
+  plan.access_bytes = 4;
+  VfioPlatformDevice device(std::move(opened.device), plan);
+  LogBudget log;
+  MmioBus bus(log);
+  Vm vm(opened.kvm, 40);
+  device.AddRegions(vm, bus);
+  board.kernel.ClearLog();
+  std::array<std::byte, 4> word{std::byte{0x78}};
+  std::array<std::byte, 2> half{};
+  bus.Write({0x1400'0010}, half);
+  bus.Read({0x1400'0010}, half);
+  CHECK(board.kernel.log().empty());
+  CHECK(bus.refused() == 2);
+  bus.Write({0x1400'0010}, word);
+  bus.Read({0x1400'0010}, word);
+  CHECK(fakes::Lines(board.kernel.log()) == "pwrite\npread\n");
+  CHECK(bus.refused() == 2);
+}
+
 TEST_CASE("pages of a mapped region may be trapped; they reach the registers behind them") {
   Board board;
   board.AddCan();

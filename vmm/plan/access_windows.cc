@@ -91,6 +91,15 @@ void ApplyWindows(const DeviceFacts& facts, PlannedRegion& region) {
   }
 }
 
+std::uint32_t AccessBytes(const PlannedNode& node) {
+  const auto property =
+      std::find_if(node.properties.begin(), node.properties.end(),
+                   [](const PlannedProperty& each) { return each.name == "reg-io-width"; });
+  if (property == node.properties.end()) return 0;
+  const auto cells = DtProperty{property->name, property->value}.Cells();
+  return cells && cells->size() == 1 ? cells->front() : 0;
+}
+
 std::vector<RegionPart> PartsOf(const PlannedRegion& region) {
   const std::uint64_t size_bytes = region.guest.size_bytes();
   if (!region.mapped) return {{0, size_bytes, false}};

@@ -11,6 +11,7 @@
 
 namespace microvm {
 
+struct PlannedNode;
 struct PlannedRegion;
 
 // What the guest may do to a stretch of a region's bytes.
@@ -45,6 +46,11 @@ void CheckWindowRegions(const DeviceFacts& facts, std::span<const std::uint32_t>
 // Sets what `region`, whose range, index and mapped are decided, gets by its windows: pages in
 // which not everything is allowed are trapped, the others stay mapped.
 void ApplyWindows(const DeviceFacts& facts, PlannedRegion& region);
+
+// How many bytes each access to the node's registers has, by its `reg-io-width`; 0: any number.
+// An access of another width can be an external abort, which in a trapped region the host's kernel
+// would take.
+std::uint32_t AccessBytes(const PlannedNode& node);
 
 // The parts of a planned region in ascending order, without a gap.
 std::vector<RegionPart> PartsOf(const PlannedRegion& region);

@@ -69,6 +69,9 @@ void AppendDevice(std::string& text, const PlannedDevice& device) {
           "\nbackend = " + Quoted(ToString(device.backend)) + "\n";
   if (device.no_iommu) text += "# no IOMMU: VFIO taints the host's kernel\n";
   for (const PlannedRegion& region : device.regions) AppendRegion(text, region);
+  if (device.access_bytes != 0) {
+    text += "# trapped accesses of " + std::to_string(device.access_bytes) + " bytes only\n";
+  }
   for (const PlannedInterrupt& interrupt : device.interrupts) {
     text += "# interrupt SPI " + std::to_string(interrupt.spi.number) +
             (interrupt.trigger == Trigger::kLevel ? " level" : " edge") +

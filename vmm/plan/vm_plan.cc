@@ -172,6 +172,7 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const Placement& placement,
   }
   device.interrupts = PlanInterrupts(facts, placement.interrupts, spis);
   MakeDeviceNode(facts, device, next_phandle, passed);
+  device.access_bytes = AccessBytes(device.node);
   if (device.resets) {
     device.resets->registers =
         addresses.Allocate(device.host + " resets", kSmallestPage, layout.region_alignment);

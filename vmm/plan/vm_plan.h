@@ -86,6 +86,7 @@ struct PlannedDevice {
   bool no_iommu;
   InterruptPath interrupt_path;
   std::vector<PlannedRegion> regions;
+  std::uint32_t access_bytes;  // of each access to a trapped register; 0: as the guest likes
   std::vector<PlannedInterrupt> interrupts;
   std::uint32_t phandle;  // of `node`; 0: none
   std::vector<PlannedClock> clocks;

@@ -4,11 +4,14 @@
 from board import BoardKind
 from host import Finished, bound, configuration
 from suite import equal, test, true
+from virt_lines import with_tree
 
 VERSAL = BoardKind("versal")
-# Battery-backed memory: registers of 0x50 bytes. User data at 0x30; the interrupt's mask at 0x3c,
-# which reads 1 until a 1 is written to 0x40.
-BBRAM, BBRAM_COMPATIBLE = "f11f0000.bbram", "xlnx.bbram-ctrl"
+SMALL_REGION = with_tree("small_region")
+# The PL031's match register at 4 keeps what is written, as does the interrupt's mask at 0x10, a bit;
+# its control register at 0xc reads 1.
+SMALL, SMALL_COMPATIBLE = "9010000.small", "test,small-region"
+SMALL_PASSED = (SMALL, "iommu")
 # One of eight in a page; nothing is plugged into it. It has no use for DMA, whatever its node says.
 SLOT, SLOT_COMPATIBLE = "a0000600.virtio_mmio", "virtio,mmio"
 SLOT_PASSED = (SLOT, "none", "ignore_dma_signs = true")
@@ -39,32 +42,42 @@ def counts(statistics):
                                          "denied_reads", "denied_writes"))
 
 
-@test("system-versal", VERSAL)
+@test("system-virt", SMALL_REGION)
 def small_region(board):
     """A region of 0x50 bytes is trapped: the guest reads and writes all of its registers."""
-    values, statistics = accesses(board, (BBRAM, "none"), BBRAM_COMPATIBLE, (
-        "w4:0:30:11223344", "r4:0:30", "r8:0:30", "r4:0:3c"))  # it takes words, and nothing else
-    equal("values", values, [0x11223344, 0x11223344, 0x11223344, 1])
-    equal("counts", counts(statistics), (0, 3, 1, 0, 0))
+    values, statistics = accesses(board, SMALL_PASSED, SMALL_COMPATIBLE, (
+        "w4:0:4:11223344", "r4:0:4", "w4:0:10:1", "r4:0:10", "w8:0:8:0", "r8:0:c"))
+    equal("values", values[1::2], [0x11223344, 1, 1 << 32 | 1])
+    equal("counts", counts(statistics), (0, 3, 3, 0, 0))
     equal("refused", statistics["refused_accesses"], 0)
 
 
-@test("system-versal", VERSAL)
+@test("system-virt", SMALL_REGION)
+def width_of_accesses(board):
+    """A region whose node says how wide its registers are: accesses of another width are refused."""
+    values, statistics = accesses(
+        board, (*SMALL_PASSED, "properties = { reg-io-width = 4 }"), SMALL_COMPATIBLE,
+        ("w4:0:4:55667788", "r1:0:4", "r2:0:4", "r8:0:0", "w1:0:4:0", "r4:0:4"))
+    refused = 0xff, 0xffff, 0xffffffffffffffff, 0
+    equal("values", values, [0x55667788, *refused, 0x55667788])
+    equal("refused", statistics["refused_accesses"], 4)
+
+
+@test("system-virt", SMALL_REGION)
 def windows_of_a_small_region(board):
     """Windows of a trapped region: allowed, read-only and denied registers."""
-    windows = window("deny") + window("allow", 0x30, 4) + window("read-only", 0x34, 0xc)
-    values, statistics = accesses(board, (BBRAM, "none"), BBRAM_COMPATIBLE, (
-        "w4:0:30:55667788", "r4:0:30",  # allowed
-        "r4:0:3c", "w4:0:3c:0", "r4:0:3c",  # read-only
-        "w4:0:40:1", "r4:0:3c", "r4:0:40",  # denied: the mask stays
-        "r8:0:30"), windows)  # reaches into what may be read only
-    equal("values", values, [0x55667788, 0x55667788, 1, 0, 1, 1, 1, 0, 0x55667788])
-    equal("counts", counts(statistics), (0, 6, 3, 1, 2))
+    windows = window("deny") + window("allow", 4, 4) + window("read-only", 0xc, 8)
+    values, statistics = accesses(board, SMALL_PASSED, SMALL_COMPATIBLE, (
+        "w4:0:4:55667788", "r4:0:4",  # allowed
+        "r4:0:c", "w4:0:10:1", "r4:0:10",  # read-only: the interrupt stays masked
+        "w4:0:8:1", "r4:0:8",  # denied
+        "r8:0:4", "w8:0:4:0", "r4:0:4"), windows)  # reach into what is denied
+    equal("values", values, [0x55667788, 0x55667788, 1, 1, 0, 1, 0, 0, 0, 0x55667788])
+    equal("counts", counts(statistics), (0, 6, 4, 2, 3))
     equal("refused", statistics["refused_accesses"], 0)
     # The same without a window: the write arrives.
-    values, _ = accesses(board, (BBRAM, "none"), BBRAM_COMPATIBLE, (
-        "w4:0:40:1", "r4:0:3c", "w4:0:44:1", "r4:0:3c"))
-    equal("the interrupt's mask", values[1::2], [0, 1])
+    values, _ = accesses(board, SMALL_PASSED, SMALL_COMPATIBLE, ("w4:0:10:1", "r4:0:10"))
+    equal("the interrupt's mask", values[1], 1)
 
 
 @test("system-versal", VERSAL)
@@ -105,13 +118,13 @@ def window_of_a_mapped_region(board):
     true("the device's own registers", values[1] in (0, 7), values)
 
 
-@test("system-versal", VERSAL)
+@test("system-virt", SMALL_REGION)
 def window_outside(board):
     """Refused: a window that is not inside its region, at its place in the file."""
-    with bound(board, BBRAM):
-        run = Finished(board, configuration("mode=off", platform=((BBRAM, "none"),)) +
+    with bound(board, SMALL):
+        run = Finished(board, configuration("mode=off", platform=(SMALL_PASSED,)) +
                        window("deny", 0x4c, 8))
     equal("exit status", run.status, 1)
     true("the place and the region",
          "/tmp/vm.toml:" in run.errors and "platform.window.offset: 0x8 bytes at 0x4c are not "
-         f"inside region 0 of '{BBRAM}', which has 0x50" in run.errors, run)
+         f"inside region 0 of '{SMALL}', which has 0x50" in run.errors, run)
