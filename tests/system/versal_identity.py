@@ -7,7 +7,7 @@ from board import BoardKind
 from host import Finished, Machine, bound, configuration, statistics
 from suite import at_least, equal, test, true
 
-HUGE_PAGES = 64
+HUGE_PAGES = 40
 FILE = "/dev/hugepages/vm"
 DMA = "ffa80000.dma"
 VERSAL = BoardKind("versal", (), (f"hugepages={HUGE_PAGES}",))
@@ -22,9 +22,9 @@ write = 0xfff
 offset = 0x10c"""
 
 
-def identity(test_, device=(DMA, "identity", DMA_AT_REST), memory="96M"):
-    """A Linux guest with the host's kernel, which has the drivers."""
-    return configuration(f"console=ttyAMA0 quiet test={test_}", memory=memory, kernel="/t/HostImage",
+def identity(test_, device=(DMA, "identity", DMA_AT_REST), memory="64M"):
+    """A Linux guest with the drivers of what it is given."""
+    return configuration(f"console=ttyAMA0 quiet test={test_}", memory=memory, kernel="/t/Image",
                          initrd="/t/identity.initrd", platform=(device,),
                          extra_memory=f'identity_file = "{FILE}"')
 
@@ -52,7 +52,7 @@ def dma_engine(board):
     equal("trapped", device["trapped_reads"] + device["trapped_writes"], 0)
     true("the danger is told", "DANGER" in run.errors, run.errors)
     ranges = re.findall(r"^# RAM 0x(\w+)-0x(\w+)$", plan, re.MULTILINE)
-    equal("MiB of RAM", sum(int(last, 16) + 1 - int(start, 16) for start, last in ranges) >> 20, 96)
+    equal("MiB of RAM", sum(int(last, 16) + 1 - int(start, 16) for start, last in ranges) >> 20, 64)
     equal("huge pages free at the end", free_pages(board), HUGE_PAGES)
     equal("the file", board.run(f"test -e {FILE}").status, 1)
 
@@ -65,11 +65,11 @@ def killed_with_dma(board):
         machine.wait_for("^copying", 60)
         machine.signal("KILL")
         machine.wait()
-        equal("huge pages free after the kill", free_pages(board), HUGE_PAGES - 48)
-        wrong = Finished(board, identity("dma", memory="64M"))
+        equal("huge pages free after the kill", free_pages(board), HUGE_PAGES - 32)
+        wrong = Finished(board, identity("dma", memory="96M"))
         equal("exit status with another size", wrong.status, 1)
         true("it says so", "left over from a machine that was killed" in wrong.errors, wrong.errors)
-        equal("huge pages free after that", free_pages(board), HUGE_PAGES - 48)
+        equal("huge pages free after that", free_pages(board), HUGE_PAGES - 32)
         run = Finished(board, identity("dma"), 300)
     equal(f"exit status\n{run}", run.status, 0)
     true("no error of dmatest", "summary 1000 tests, 0 failures" in run.output, run)
@@ -154,7 +154,7 @@ def gem(board):
         board.read("kill $httpd; wait $httpd; true")
         received = host.count("rx_packets") - received
         sent = host.count("tx_packets") - sent
-        checksum = board.read("md5sum </t/HostImage").split()[0]
+        checksum = board.read("md5sum </t/initrd").split()[0]
     equal(f"exit status\n{run}", run.status, 0)
     true("no ping is lost",
          f"{PINGS} packets transmitted, {PINGS} packets received" in run.output, run)
@@ -193,7 +193,7 @@ def killed_while_receiving(board):
         machine.wait()
         board.read("kill $ping; wait $ping; true")
         true("after the kill frames are written to RAM", changes(FILE))
-        equal("huge pages free after the kill", free_pages(board), HUGE_PAGES - 48)
+        equal("huge pages free after the kill", free_pages(board), HUGE_PAGES - 32)
         # Whoever holds the file sees what happens to its pages, also when it is removed.
         board.read(f"exec 7<{FILE}")
         run = Finished(board, ethernet("nothing"), 120)

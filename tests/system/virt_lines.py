@@ -16,7 +16,7 @@ def with_tree(name, arguments=None):
 
 
 def second_uart():
-    return ["-serial", "null"]
+    return ["-serial", "mon:stdio", "-serial", "null"]
 
 
 SEVERAL = with_tree("several", second_uart)
