@@ -31,6 +31,12 @@ void CopyDirectory(FdtWriter& fdt, const std::filesystem::path& directory) {
   }
 }
 
+// A path may leave unit addresses out (Devicetree Specification 2.2.3).
+bool IsCalled(std::string_view node, std::string_view name) {
+  return node == name ||
+         (name.find('@') == std::string_view::npos && node.substr(0, node.find('@')) == name);
+}
+
 }  // namespace
 
 std::optional<std::vector<std::uint32_t>> DtProperty::Cells() const {
@@ -67,17 +73,17 @@ std::string DtNode::path() const {
 }
 
 std::optional<DtNode> DtNode::parent() const {
-  const int offset = tree_->ParentOf(offset_);
-  if (offset < 0) return std::nullopt;
-  return DtNode(*tree_, offset);
+  const std::size_t place = tree_->PlaceOf(offset_);
+  if (place == tree_->places_.size() || place == 0) return std::nullopt;
+  return DtNode(*tree_, tree_->places_[place].parent);
 }
 
 std::vector<DtNode> DtNode::children() const {
   std::vector<DtNode> result;
-  for (int at = fdt_first_subnode(tree_->blob(), offset_); at >= 0;
-       at = fdt_next_subnode(tree_->blob(), at)) {
-    result.emplace_back(*tree_, at);
-  }
+  tree_->VisitChildren(offset_, [&](const DtNode& child) {
+    result.push_back(child);
+    return false;
+  });
   return result;
 }
 
@@ -132,28 +138,43 @@ DeviceTree::DeviceTree(std::vector<std::byte> blob) : blob_(std::move(blob)) {
 }
 
 void DeviceTree::MakeIndex() {
-  std::vector<int> open;
+  std::vector<std::size_t> open;
+  const auto close = [&](std::size_t level) {
+    for (; open.size() > level; open.pop_back()) places_[open.back()].next = places_.size();
+  };
   int depth = 0;
   for (int at = 0; at >= 0 && depth >= 0; at = fdt_next_node(blob(), at, &depth)) {
     const auto level = static_cast<std::size_t>(depth);
     if (level >= kMaximumDepth) {
-      throw Error("not a device tree: " + DtNode(*this, open.back()).path() +
+      throw Error("not a device tree: " + DtNode(*this, places_.back().offset).path() +
                   ": nodes are more than " + std::to_string(kMaximumDepth) + " deep");
     }
-    open.resize(level);
-    places_.push_back({at, open.empty() ? -1 : open.back()});
-    open.push_back(at);
+    close(level);
+    places_.push_back({at, open.empty() ? -1 : places_[open.back()].offset, 0});
+    open.push_back(places_.size() - 1);
     const std::uint32_t phandle = fdt_get_phandle(blob(), at);
     if (phandle != 0 && phandle != UINT32_MAX) phandles_.emplace_back(phandle, at);
   }
+  close(0);
   std::sort(phandles_.begin(), phandles_.end());
 }
 
-int DeviceTree::ParentOf(int offset) const {
+std::size_t DeviceTree::PlaceOf(int offset) const {
   const auto place =
       std::lower_bound(places_.begin(), places_.end(), offset,
                        [](const Place& entry, int wanted) { return entry.offset < wanted; });
-  return place == places_.end() || place->offset != offset ? -1 : place->parent;
+  return place == places_.end() || place->offset != offset
+             ? places_.size()
+             : static_cast<std::size_t>(place - places_.begin());
+}
+
+template <typename Visit>
+void DeviceTree::VisitChildren(int offset, Visit&& visit) const {
+  const std::size_t place = PlaceOf(offset);
+  if (place == places_.size()) return;
+  for (std::size_t at = place + 1; at < places_[place].next; at = places_[at].next) {
+    if (visit(DtNode(*this, places_[at].offset))) return;
+  }
 }
 
 std::vector<DtNode> DeviceTree::AllNodes() const {
@@ -172,9 +193,21 @@ DeviceTree DeviceTree::FromDirectory(const std::filesystem::path& directory) {
 }
 
 std::optional<DtNode> DeviceTree::Find(const std::string& path) const {
-  const int offset = fdt_path_offset(blob(), path.c_str());
-  if (offset < 0) return std::nullopt;
-  return DtNode(*this, offset);
+  if (path.empty() || path.front() != '/') return std::nullopt;
+  std::optional<DtNode> node = root();
+  for (std::size_t at = 1; node && at < path.size();) {
+    const std::size_t end = std::min(path.find('/', at), path.size());
+    const std::string_view name = std::string_view(path).substr(at, end - at);
+    at = end + 1;
+    if (name.empty()) continue;
+    std::optional<DtNode> found;
+    VisitChildren(node->offset(), [&](const DtNode& child) {
+      if (IsCalled(child.name(), name)) found = child;
+      return found.has_value();
+    });
+    node = found;
+  }
+  return node;
 }
 
 std::optional<DtNode> DeviceTree::ByPhandle(std::uint32_t phandle) const {

@@ -70,6 +70,7 @@ class DeviceTree {
   static DeviceTree FromDirectory(const std::filesystem::path& directory);
 
   [[nodiscard]] DtNode root() const { return {*this, 0}; }
+  // By its whole path, where unit addresses may be left out.
   [[nodiscard]] std::optional<DtNode> Find(const std::string& path) const;
   [[nodiscard]] std::optional<DtNode> ByPhandle(std::uint32_t phandle) const;
   // Every node, the root first, a node before those below it.
@@ -80,14 +81,19 @@ class DeviceTree {
  private:
   friend class DtNode;
 
-  // Where a node's parent is: libfdt walks from the root for it.
+  // Where a node's neighbours are: libfdt walks over all that is between for them.
   struct Place {
     int offset;
-    int parent;  // offset; -1 of the root
+    int parent;        // offset; -1 of the root
+    std::size_t next;  // among places_: the first that is not below this one
   };
 
   void MakeIndex();
-  [[nodiscard]] int ParentOf(int offset) const;
+  // The node's index in places_, or their number.
+  [[nodiscard]] std::size_t PlaceOf(int offset) const;
+  // Calls `visit` with each node right below, until it returns true.
+  template <typename Visit>
+  void VisitChildren(int offset, Visit&& visit) const;
 
   std::vector<std::byte> blob_;
   std::vector<Place> places_;                            // sorted by offset
