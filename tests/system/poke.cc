@@ -17,7 +17,7 @@ namespace {
 
 [[noreturn]] void Fail(const char* what) {
   std::perror(what);
-  std::exit(1);
+  _exit(1);
 }
 
 int DeviceOf(int pid) {
@@ -33,7 +33,7 @@ int DeviceOf(int pid) {
     return copy;
   }
   std::fputs("it has no VFIO device open\n", stderr);
-  std::exit(1);
+  _exit(1);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace microvm {
 namespace {
@@ -70,9 +71,9 @@ GuestMemory::GuestMemory(HostKernel& kernel, const std::vector<AddressRange>& ra
   if (options.lock) Lock();
 }
 
-GuestMemory::GuestMemory(HostKernel& kernel, const std::vector<AddressRange>& ranges,
+GuestMemory::GuestMemory(HostKernel& kernel, std::vector<AddressRange> ranges,
                          const GuestMemoryOptions& options, std::span<std::byte> memory)
-    : kernel_(kernel), ranges_(ranges), options_(options), bytes_(memory) {
+    : kernel_(kernel), ranges_(std::move(ranges)), options_(options), bytes_(memory) {
   if (options.lock) Lock();
 }
 

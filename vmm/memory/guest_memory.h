@@ -25,7 +25,7 @@ class GuestMemory {
   GuestMemory(HostKernel& kernel, const std::vector<AddressRange>& ranges,
               const GuestMemoryOptions& options);
   // The same of memory that there is, and which outlives it: the ranges one behind the other.
-  GuestMemory(HostKernel& kernel, const std::vector<AddressRange>& ranges,
+  GuestMemory(HostKernel& kernel, std::vector<AddressRange> ranges,
               const GuestMemoryOptions& options, std::span<std::byte> memory);
 
   // The host's view of `length` bytes of RAM at `address`; throws Error if they are not all in one
