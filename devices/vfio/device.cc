@@ -152,11 +152,19 @@ void VfioDevice::Mask(std::uint32_t index) { SetState(index, VFIO_IRQ_SET_ACTION
 void VfioDevice::Unmask(std::uint32_t index) { SetState(index, VFIO_IRQ_SET_ACTION_UNMASK, 1); }
 
 bool VfioDevice::IsMasked(std::uint32_t index, const Fd& trigger, const Fd& probe) {
-  SetTrigger(index, probe);
-  // Runs the kernel's handler of the interrupt, which masks it and signals; masked, it does
-  // nothing.
-  SetState(index, VFIO_IRQ_SET_ACTION_TRIGGER, 1);
-  const bool masked = !TakeSignal(probe);
+  bool masked = false;
+  try {
+    SetTrigger(index, probe);
+    // Runs the kernel's handler of the interrupt, which masks it and signals; masked, it does
+    // nothing.
+    SetState(index, VFIO_IRQ_SET_ACTION_TRIGGER, 1);
+    masked = !TakeSignal(probe);
+  } catch (...) {
+    // The guest must not stay deaf; what the probe may have masked comes again.
+    SetTrigger(index, trigger);
+    Unmask(index);
+    throw;
+  }
   SetTrigger(index, trigger);
   // The probe masked it, or the device's own interrupt went to the probe: a level comes again.
   if (!masked || TakeSignal(probe)) Unmask(index);

@@ -91,6 +91,14 @@ TEST_CASE("a file that is not TOML is one problem at the place of the mistake") 
   CHECK(Contains(ProblemsIn("name = \"\xff\"\n"), "vm.toml:1:"));
 }
 
+TEST_CASE("of an unknown key that resembles another the other is told") {
+  CHECK(ProblemsBehind("[cpu]\ncuont = 1\n") ==
+        "vm.toml:6:1: cpu.cuont: unknown key; did you mean 'count'?");
+  CHECK(ProblemsBehind("[cpu]\naffinty = []\n") ==
+        "vm.toml:6:1: cpu.affinty: unknown key; did you mean 'affinity'?");
+  CHECK(ProblemsBehind("[cpu]\nc = 1\n") == "vm.toml:6:1: cpu.c: unknown key");
+}
+
 TEST_CASE("unknown keys are problems in every table") {
   CHECK(ProblemsBehind("[cpu]\nfreq = 1\n") == "vm.toml:6:1: cpu.freq: unknown key");
   CHECK(ProblemsBehind("cmd = 1\n") == "vm.toml:5:1: boot.cmd: unknown key");

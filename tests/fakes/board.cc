@@ -119,7 +119,12 @@ Board::Outcome Board::Run() {
     OpenedDevices opened = OpenDevices(kernel, sysfs, config);
     const VmPlan plan = MakePlan(config, opened.facts, images.facts(), kvm.limits(), Arm64Layout());
     Machine machine(kernel, sysfs, kvm, plan, images, std::move(opened), stop_signals);
-    outcome.reason = machine.Run();
+    try {
+      outcome.reason = machine.Run();
+    } catch (...) {
+      outcome.statistics = machine.statistics();
+      throw;
+    }
     outcome.statistics = machine.statistics();
   });
   outcome.output = errors.text();

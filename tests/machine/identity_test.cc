@@ -56,8 +56,9 @@ TEST_CASE("each range of RAM is a memory slot at the host's address") {
 
 TEST_CASE("a device that does not come to rest keeps the RAM, and the user is told") {
   IdentityBoard board;
-  board.config.platform[0].reset.recipe = {
-      {.action = ResetStep::Action::kPoll, .value = 0, .mask = 0xff, .us = 1}};
+  auto& recipe = board.config.platform[0].reset.recipe;
+  recipe.insert(recipe.begin(),
+                {.action = ResetStep::Action::kPoll, .value = 0, .mask = 0xff, .us = 1});
   // The timer's first region is trapped, and its register stays as the guest leaves it.
   board.kernel.Script(0, {fakes::MmioWrite(0x1400'0000, 4, 7), fakes::PowerOff()});
   const Board::Outcome outcome = board.Run();
@@ -85,8 +86,8 @@ TEST_CASE("after a kill the device is brought to rest before RAM is cleared and 
 TEST_CASE("after a kill, a device that does not come to rest leaves everything as it is") {
   IdentityBoard board;
   board.LeaveFileBehind();
-  board.config.platform[0].reset.recipe = {
-      {.action = ResetStep::Action::kPoll, .value = 1, .mask = 1, .us = 1}};
+  board.config.platform[0].reset.recipe.push_back(
+      {.action = ResetStep::Action::kPoll, .value = 1, .mask = 1, .us = 1});
   const Board::Outcome outcome = board.Run();
   CHECK(Contains(outcome.chain, "cannot bring device 'ff120000.timer' to rest"));
   CHECK(Contains(outcome.output, "hugepages/vm is kept"));
@@ -101,6 +102,11 @@ TEST_CASE("a device that is never brought to rest keeps the RAM for good") {
   const Board::Outcome outcome = board.Run();
   CHECK(outcome.reason == StopReason::kPowerOff);
   CHECK(Contains(outcome.output, "hugepages/vm is kept"));
+  CHECK(board.HasFile());
+  // Nothing would keep the device from what the next guest has there.
+  const std::string complaint = board.Run().chain;
+  CHECK(Contains(complaint, "is left over from an earlier run"));
+  CHECK(Contains(complaint, "rm " + board.IdentityFile().string()));
   CHECK(board.HasFile());
 }
 

@@ -40,6 +40,16 @@ TEST_CASE("a guest that powers off ends the machine, and leaves nothing") {
   CheckCleanEnd(board);
 }
 
+TEST_CASE("a boot that fails before the guest runs is none") {
+  Board board;
+  board.kernel.FailMatching("KVM_CREATE_VCPU", ENOMEM);
+  const Board::Outcome outcome = board.Run();
+  CHECK(Contains(outcome.chain, "KVM_CREATE_VCPU"));
+  CHECK(outcome.statistics.boots == 0);
+  CHECK(outcome.statistics.first_run_boottime_ns == 0);
+  CheckCleanEnd(board);
+}
+
 TEST_CASE("a guest that crashes, or whose vCPU fails, ends with that reason") {
   Board crash;
   crash.kernel.Script(0, {fakes::Crash()});

@@ -123,11 +123,13 @@ TEST_CASE("a device that nobody can bring to rest is refused, unless that is kno
   Guest guest({AddressRange({0x5000'0000}, 64 * kMiB)});
   guest.devices[0].can_reset = false;
   CHECK(Contains(guest.Complaint(),
-                 "the kernel has no reset function for it and there is no recipe"));
+                 "the kernel has no reset function for it and there is no recipe that writes"));
   CHECK(Contains(guest.Complaint(), "[[platform.recipe]]"));
   guest.devices[0].config.reset.policy = ResetPolicy::kNone;
   CHECK(guest.Complaint().empty());
   guest.devices[0].config.reset = {.policy = ResetPolicy::kOptional, .recipe = {ResetStep{}}};
+  CHECK(Contains(guest.Complaint(), "no recipe that writes"));
+  guest.devices[0].config.reset.recipe[0].action = ResetStep::Action::kWrite;
   CHECK(guest.Complaint().empty());
 }
 

@@ -33,7 +33,7 @@ def case(name, config, text, *patterns):
 
 
 case("a TOML syntax error", with_("count = 1", "count = = 1"), "= =")
-case("an unknown key", with_("count = 1", "count = 1\ncuont = 2"), "cuont", "cpu.cuont")
+case("an unknown key", with_("count = 1", "count = 1\ncuont = 2"), "cuont", "cpu.cuont", "did you mean .count.")
 case("an unknown table", GOOD + "[cup]\ncount = 1\n", "[cup]", "cup")
 case("text for a number", with_("count = 1", 'count = "two"'), "two", "cpu.count.*integer")
 case("no vCPU", with_("count = 1", "count = 0"), "count = 0", "cpu.count.*from 1 to")

@@ -26,6 +26,20 @@ TOLERANCE = {"linux_start_to_power_off": 30_000_000,  # three periods of the hos
              "resident_beside_guest": 64}
 OTHERS = ("raise_to_handler max", "raise_to_eoi_to_loop p99_9", "gic_read p50", "hypercall p50",
           "device_read p50")
+# What the README's table calls them.
+ROWS = {
+    "device raises its line → guest's handler, p50 / p99.9": ("raise_to_handler p50",
+                                                             "raise_to_handler p99_9"),
+    "raise → handler → EOI → back in the guest, p50": ("raise_to_eoi_to_loop p50",),
+    "trapped read answered by the VMM, p50": ("trapped_read p50",),
+    "register of the passed-through device, read": ("device_read p50",),
+    "vGIC register, read": ("gic_read p50",),
+    "hypercall (PSCI_VERSION)": ("hypercall p50",),
+    "Linux guest of 128 MiB, VMM start → power-off": ("linux_start_to_power_off",),
+    "resident memory beside the guest's, 128 MiB, 1 vCPU, 1 device": ("resident_beside_guest",),
+    "executable, static-pie without symbols": ("executable",),
+}
+UNITS = {"": 1, " million": 1_000_000, " MiB": 1 << 20}
 measured = {}
 repeated = {}
 
@@ -115,3 +129,26 @@ def table():
         report.append({"name": name, "value": measured[name], "again": repeated[name],
                        "limit": limit, "unit": unit})
     pathlib.Path(TOP / "build/figures.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+def in_readme(text):
+    """The number that a cell of the table stands for, and how much its last digit is."""
+    number, fraction, unit = re.fullmatch(r"([\d,]+)(?:\.(\d+))?( \w+)?", text).groups(default="")
+    digit = UNITS[unit] / 10 ** len(fraction)
+    return int(number.replace(",", "") + fraction) * digit, digit
+
+
+@test("figures", None)
+def readme():
+    """The README's table has these figures."""
+    section = (TOP / "README.md").read_text(encoding="utf-8").split("## Figures")[1]
+    rows = dict(re.findall(r"^\| ([^|]+?) \| ([\d][^|]*?) \|", section, re.MULTILINE))
+    equal("rows", sorted(rows), sorted(ROWS))
+    for row, names in ROWS.items():
+        for name, text in zip(names, rows[row].split(" / "), strict=True):
+            kib = name == "resident_beside_guest"
+            value = measured[name] * (1024 if kib else 1)
+            tolerance = TOLERANCE.get(name, 0) * (1024 if kib else 1)
+            told, digit = in_readme(text)
+            at_most(f"{row}: {text} and {value:,}, difference", abs(told - value),
+                    max(tolerance, value / 100, digit / 2))

@@ -5,7 +5,7 @@ import base64
 import re
 import subprocess
 
-from board import BoardKind
+from board import ONE_CPU, BoardKind
 from host import PL031, Finished, bound, configuration
 from suite import equal, test, true
 
@@ -67,6 +67,45 @@ def tree_of_pl031(board):
         true(text, text in node[1], node[1])
     true("no reference to the host's IOMMU", "iommus" not in node[1], node[1])
     equal("CPUs", len(re.findall(r"\bcpu@", tree)), 2)
+
+
+ADDRESS, SPI = 0x2000_0000, 77
+OVERLAY = """/dts-v1/;
+/plugin/;
+&{/pl031@20000000} { acme,from-overlay = <7>; };
+&{/} { acme-panel { compatible = "acme,panel"; }; };
+"""
+OF_ONE_S_OWN = (PL031, "iommu", f"address = {ADDRESS:#x}", f"spi = {SPI}", 'drop = ["clock-names"]',
+                'properties = { acme,speed = 1000, acme,flag = true }')
+
+
+@test("system-virt", ONE_CPU)
+def of_one_s_own(board):
+    """address, spi, drop, properties and an overlay: they are in the tree, and the device interrupts there."""
+    blob = subprocess.run(["dtc", "-@", "-I", "dts", "-O", "dtb", "-"], input=OVERLAY.encode(), check=True,
+                          stdout=subprocess.PIPE).stdout
+    board.write("/tmp/own.dtbo", blob)
+
+    def own(cmdline):
+        return configuration(cmdline, platform=(OF_ONE_S_OWN,)).replace(
+            "[boot]", '[boot]\noverlay = ["own.dtbo"]')
+
+    with bound(board):
+        tree = dumped(board, own(""))
+        places = Finished(board, own("mode=regions"))
+        counted = Finished(board, own("mode=interrupts count=100"))
+    node = re.search(r"pl031@20000000 *\{(.*?)\};", tree, re.S)
+    true("the node", node, tree)
+    for text in ("acme,speed = <0x3e8>;", "acme,flag;", "acme,from-overlay = <0x07>;"):
+        true(text, text in node[1], node[1])
+    true("no clock-names", "clock-names" not in node[1], node[1])
+    true("the overlay's node", 'compatible = "acme,panel"' in tree, tree)
+    equal("address", int(places.lines("reg=")[0]["address"], 0), ADDRESS)
+    equal("INTID", int(places.lines("interrupt=")[0]["intid"]), SPI + 32)
+    equal("exit status", counted.status, 0)
+    line = counted.lines("interrupts")[-1]
+    equal("interrupts", (line["interrupts"], line["raised"], line["spurious"]), ("100", "100", "0"))
+    equal("host and guest", counted.statistics["devices"][0]["interrupts"], 100)
 
 
 @test("system-versal", VERSAL)

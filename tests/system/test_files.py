@@ -42,7 +42,7 @@ case $(word test) in
 esac
 case $(word test) in
   up) echo up; sleep 1000 ;;
-  net | net_only) ping -c 200 -i 0.02 -s 1400 192.168.9.1 ;;
+  net | net_only) ping -A -c 200 -s 1400 192.168.9.1 ;;
 esac
 if [ $(word test) = net ]; then
   wget -q -O - http://192.168.9.1:5000/initrd | md5sum

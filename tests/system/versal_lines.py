@@ -17,7 +17,7 @@ def triggered(board, passed, compatible, count):
     with bound(board, passed[0]):
         machine = Machine(board, configuration(f"mode=lines device={compatible} count={count}",
                                                platform=(passed,)))
-        machine.wait_for("^ready lines=1$")
+        machine.wait_for("^ready lines=1")
         pid = machine.pid()
         for _ in range(count):
             poke(board, pid, "trigger", 0)

@@ -12,6 +12,8 @@ SMALL_REGION = with_tree("small_region")
 # its control register at 0xc reads 1.
 SMALL, SMALL_COMPATIBLE = "9010000.small", "test,small-region"
 SMALL_PASSED = (SMALL, "iommu")
+# Battery-backed memory: registers of 0x50 bytes, which read zero in this emulator.
+BBRAM, BBRAM_COMPATIBLE = "f11f0000.bbram", "xlnx.bbram-ctrl"
 # One of eight in a page; nothing is plugged into it. It has no use for DMA, whatever its node says.
 SLOT, SLOT_COMPATIBLE = "a0000600.virtio_mmio", "virtio,mmio"
 SLOT_PASSED = (SLOT, "none", "ignore_dma_signs = true")
@@ -49,6 +51,15 @@ def small_region(board):
         "w4:0:4:11223344", "r4:0:4", "w4:0:10:1", "r4:0:10", "w8:0:8:0", "r8:0:c"))
     equal("values", values[1::2], [0x11223344, 1, 1 << 32 | 1])
     equal("counts", counts(statistics), (0, 3, 3, 0, 0))
+    equal("refused", statistics["refused_accesses"], 0)
+
+
+@test("system-versal", VERSAL)
+def battery_backed_memory(board):
+    """A region of 0x50 bytes beside nothing else is trapped: each access is counted, none refused."""
+    _, statistics = accesses(board, (BBRAM, "none"), BBRAM_COMPATIBLE,
+                             ("r4:0:0", "w4:0:30:11223344", "r4:0:4c"))
+    equal("counts", counts(statistics), (0, 2, 1, 0, 0))
     equal("refused", statistics["refused_accesses"], 0)
 
 
@@ -109,7 +120,9 @@ def window_of_a_mapped_region(board):
     equal("values without a window", values[1::2], [3, 7, values[5]])
     memory = values[5]
     equal("counts without a window", counts(statistics), (0x10000, 0, 0, 0, 0))
-    values, statistics = accesses(board, (CANFD, "none"), CANFD_COMPATIBLE, do,
+    # Another value than before, which the device must never see.
+    values, statistics = accesses(board, (CANFD, "none"), CANFD_COMPATIBLE,
+                                  [text.replace("w4:0:c:7", "w4:0:c:5") for text in do],
                                   window("deny", 0xc, 4))
     equal("values", values[1::2], [3, 0, memory])
     equal("counts", counts(statistics), (0xf000, 2, 2, 1, 1))

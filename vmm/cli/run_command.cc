@@ -46,10 +46,12 @@ void CheckIsNoInput(const char* option, const std::string& output,
   }
 }
 
-std::vector<std::filesystem::path> BootFiles(const BootConfig& config) {
-  std::vector<std::filesystem::path> files = config.overlays;
-  files.push_back(config.kernel);
-  if (config.initrd) files.push_back(*config.initrd);
+std::vector<std::filesystem::path> OwnFiles(const VmConfig& config) {
+  std::vector<std::filesystem::path> files = config.boot.overlays;
+  files.push_back(config.boot.kernel);
+  if (config.boot.initrd) files.push_back(*config.boot.initrd);
+  // May hold the RAM of a killed machine, whose devices still write to it.
+  if (config.memory.identity_file) files.emplace_back(*config.memory.identity_file);
   return files;
 }
 
@@ -220,7 +222,7 @@ int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
     const VmConfig config = ReadVmConfig(line.config);
     if (line.command == Command::kDumpDtb) {
       CheckIsNoInput("--dump-dtb", line.dtb, {line.config});
-      CheckIsNoInput("--dump-dtb", line.dtb, BootFiles(config.boot));
+      CheckIsNoInput("--dump-dtb", line.dtb, OwnFiles(config));
     }
     return Show(line, Prepare(config, kernel, sysfs, clock));
   }
@@ -241,7 +243,7 @@ int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
   clock.End("config");
   statistics.name = config.name;
   if (line.stats) {
-    CheckIsNoInput("--stats", *line.stats, BootFiles(config.boot));
+    CheckIsNoInput("--stats", *line.stats, OwnFiles(config));
     // What a run cannot write at its end it must not start with.
     WriteStatisticsFile(*line.stats, "");
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <numeric>
 
 #include "vmm/config/vm_config.h"
 
@@ -100,6 +101,21 @@ bool IsPropertyName(std::string_view text) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            std::string_view(",._+?#-").find(c) != std::string_view::npos;
   });
+}
+
+// How many letters must be put in, left out or replaced to make one word of the other.
+std::size_t Mistakes(std::string_view one, std::string_view other) {
+  std::vector<std::size_t> row(other.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (const char letter : one) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t at = 0; at < other.size(); ++at) {
+      const std::size_t replaced = diagonal + (letter == other[at] ? 0 : 1);
+      diagonal = row[at + 1];
+      row[at + 1] = std::min({replaced, diagonal + 1, row[at] + 1});
+    }
+  }
+  return row.back();
 }
 
 }  // namespace
@@ -349,11 +365,25 @@ std::vector<TomlReader> TomlReader::Tables(std::string_view key) {
   return result;
 }
 
+std::string TomlReader::Similar(std::string_view key) const {
+  constexpr std::size_t kMostMistakes = 2;
+  const auto closest =
+      std::min_element(consumed_.begin(), consumed_.end(), [&](const auto& one, const auto& other) {
+        return Mistakes(key, one) < Mistakes(key, other);
+      });
+  if (closest == consumed_.end()) return {};
+  const std::size_t mistakes = Mistakes(key, *closest);
+  return mistakes <= kMostMistakes && 2 * mistakes <= key.size() ? *closest : std::string();
+}
+
 void TomlReader::Finish() {
   if (table_ == nullptr) return;
   for (const auto& [key, node] : *table_) {
     if (consumed_.contains(key.str())) continue;
-    problems_->Add(key.source(), Qualified(key.str()), "unknown key");
+    const std::string similar = Similar(key.str());
+    problems_->Add(
+        key.source(), Qualified(key.str()),
+        similar.empty() ? "unknown key" : "unknown key; did you mean '" + similar + "'?");
   }
 }
 

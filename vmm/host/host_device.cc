@@ -76,7 +76,8 @@ void ForEachGicLine(std::string_view text, Use&& use) {
     NextWord(rest);  // the kernel's number
     std::string_view chip = NextWord(rest);
     while (ParseNumber<std::uint64_t>(chip)) chip = NextWord(rest);
-    if (!chip.starts_with("GIC")) continue;
+    // Of GICv2m, and the like, the number is a vector's.
+    if (chip != "GICv3" && chip != "GICv2" && !chip.starts_with("GIC-")) continue;
     const auto intid = ParseNumber<std::uint32_t>(NextWord(rest));
     NextWord(rest);  // the trigger
     if (!intid) continue;

@@ -56,9 +56,9 @@ void InterruptWatch::LookAt(Line& line, std::optional<std::uint64_t> count,
   if (!device.IsMasked(line.interrupt, probe_)) return line.state.FoundUnmasked();
   const SpiState state = read_spi(line.spi);
   if (state.pending || state.active) return line.state.FoundInHand();
-  // It may have been ended, and have come again, since it was probed.
-  if (CountOf(sysfs_.GicInterrupts(), line.host_intid) != count) return;
+  // It may have been ended, and have come again, at any time since it was counted.
   if (!device.IsMasked(line.interrupt, probe_)) return line.state.FoundUnmasked();
+  if (CountOf(sysfs_.GicInterrupts(), line.host_intid) != count) return;
   device.Unmask(line.interrupt);
   ++line.rearmed;
   Report(line, state);

@@ -45,6 +45,13 @@ std::uint64_t BoottimeNs() {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+// Whether a device may go on writing to the RAM when the machine has ended.
+bool HasLooseDevice(const VmPlan& plan) {
+  return std::any_of(plan.devices.begin(), plan.devices.end(), [](const PlannedDevice& device) {
+    return device.dma == DmaMode::kIdentity && device.reset.policy == ResetPolicy::kNone;
+  });
+}
+
 }  // namespace
 
 Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, const VmPlan& plan,
@@ -65,6 +72,7 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
       vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }),
       console_(loop_, kernel, plan.config.console, [this] { Stop(StopReason::kConsoleQuit); }) {
   statistics_.name = plan.config.name;
+  CheckLeftOverRam();
   // What an earlier user left running, killed perhaps, stops before it can reach this guest's RAM.
   ResetDevices();
   GiveBackRam();
@@ -87,7 +95,7 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
 void Machine::AwaitLook(GuestBoot& guest) {
   if (watch_.empty()) return;
   look_timer_.expires_after(kBetweenLooks);
-  // One that is due when a boot ends comes in the next, without its guest.
+  // One that is due when a boot ends finds another boot, or a guest that has stopped.
   look_timer_.async_wait([this, &guest, boot = statistics_.boots](const asio::error_code& error) {
     if (error || boot != statistics_.boots) return;
     watch_.Look([&guest](Spi spi) { return guest.ReadSpi(spi); });
@@ -137,7 +145,6 @@ StopReason Machine::RunBoots() {
 }
 
 StopReason Machine::RunBoot() {
-  ++statistics_.boots;
   const std::uint64_t start_ns = BoottimeNs();
   const BootParts parts{.kernel = kernel_,
                         .kvm = kvm_,
@@ -155,11 +162,12 @@ StopReason Machine::RunBoot() {
     vcpu_stopped_.Signal();
   });
   console_.Attach(plan_.config.console.enabled ? &guest.console() : nullptr);
-  if (statistics_.boots == 1) {
+  if (statistics_.boots == 0) {
     statistics_.first_run_boottime_ns = BoottimeNs();
     statistics_.startup.push_back({"boot", statistics_.first_run_boottime_ns - start_ns});
   }
   guest.Start();
+  ++statistics_.boots;
   loop_.restart();
   AwaitLook(guest);
   while (!stop_reason_) loop_.run_one();
@@ -191,14 +199,18 @@ void Machine::ResetDevices() {
   if (failure) std::rethrow_exception(failure);
 }
 
+void Machine::CheckLeftOverRam() const {
+  if (!identity_ram_ || !identity_ram_->left_over() || !HasLooseDevice(plan_)) return;
+  const std::string path = plan_.config.memory.identity_file->string();
+  throw Error(path +
+                  " is left over from an earlier run, and with reset = \"none\" nothing keeps "
+                  "a device from writing to it",
+              "if its devices are at rest: rm " + path);
+}
+
 // Where a device is left running on purpose, its RAM stays with it.
 void Machine::GiveBackRam() {
-  if (!identity_ram_) return;
-  const bool loose =
-      std::any_of(plan_.devices.begin(), plan_.devices.end(), [](const PlannedDevice& device) {
-        return device.dma == DmaMode::kIdentity && device.reset.policy == ResetPolicy::kNone;
-      });
-  if (!loose) identity_ram_->GiveBack();
+  if (identity_ram_ && !HasLooseDevice(plan_)) identity_ram_->GiveBack();
 }
 
 void Machine::Stop(StopReason reason) {

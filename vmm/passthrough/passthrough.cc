@@ -179,9 +179,10 @@ void CheckReady(const HostDevice& device, DmaMode dma) {
                 "microvm device bind " + device.name);
   }
   if (!device.iommu_group) {
-    throw Error("it has no IOMMU group",
-                "for a device that does no DMA: boot the host with "
-                "vfio.enable_unsafe_noiommu_mode=1, bind it again and write dma = \"none\"");
+    throw Error(
+        "it has no IOMMU group",
+        "boot the host with vfio.enable_unsafe_noiommu_mode=1 and bind it again; then, for a "
+        "device that does no DMA, write dma = \"none\"");
   }
   if (dma == DmaMode::kIommu && device.no_iommu) {
     throw Error("dma = \"iommu\", but no IOMMU of the host stands before it",

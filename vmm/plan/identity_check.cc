@@ -63,11 +63,13 @@ void CheckIdentity(const DeviceFacts& facts, const std::vector<AddressRange>& ra
   const PlatformConfig& config = facts.config;
   if (config.dma != DmaMode::kIdentity) return;
   const std::string name = "'" + config.host + "': dma = \"identity\": ";
-  if (!facts.can_reset && config.reset.recipe.empty() &&
-      config.reset.policy != ResetPolicy::kNone) {
+  const bool has_recipe =
+      std::any_of(config.reset.recipe.begin(), config.reset.recipe.end(),
+                  [](const ResetStep& step) { return step.action == ResetStep::Action::kWrite; });
+  if (!facts.can_reset && !has_recipe && config.reset.policy != ResetPolicy::kNone) {
     throw Error(name +
-                    "the kernel has no reset function for it and there is no recipe: it would "
-                    "go on writing to memory that is the host's again",
+                    "the kernel has no reset function for it and there is no recipe that writes: "
+                    "it would go on writing to memory that is the host's again",
                 "say how it is brought to rest, in [[platform.recipe]] tables; or write reset = "
                 "\"none\": then the guest's memory is never given back to the host");
   }
