@@ -76,7 +76,7 @@ OVERLAY = """/dts-v1/;
 &{/} { acme-panel { compatible = "acme,panel"; }; };
 """
 OF_ONE_S_OWN = (PL031, "iommu", f"address = {ADDRESS:#x}", f"spi = {SPI}", 'drop = ["clock-names"]',
-                'properties = { acme,speed = 1000, acme,flag = true }')
+                'properties = { "acme,speed" = 1000, "acme,flag" = true }')
 
 
 @test("system-virt", ONE_CPU)

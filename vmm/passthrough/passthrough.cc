@@ -47,9 +47,9 @@ class Opener {
 
   // The device's descriptor and the index of its address space.
   std::pair<Fd, std::size_t> Open(const HostDevice& host, const PlatformConfig& config) {
-    auto [fd, space] = TryOpen(host, config);
-    backend_of_group_.emplace(*host.iommu_group, spaces_.entries[space].backend);
-    return {std::move(fd), space};
+    std::pair<Fd, std::size_t> opened = TryOpen(host, config);
+    backend_of_group_.emplace(*host.iommu_group, spaces_.entries[opened.second].backend);
+    return opened;
   }
 
  private:
