@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests, the boards they run on, and the account of how they went."""
 
+import collections
 import pathlib
+import threading
 import time
 import traceback
 
@@ -61,61 +63,108 @@ def matching(suite, pattern):
     return [test for test in ALL if test.suite == suite and pattern in test.name]
 
 
+class Queue:
+    """Tests that wait, by the kind of board they need; for several workers."""
+
+    def __init__(self, tests):
+        self._lock = threading.Lock()
+        self._waiting = {}
+        for test_ in tests:
+            self._waiting.setdefault(test_.kind, collections.deque()).append(test_)
+        self._users = collections.Counter()
+
+    def take(self, board_kind):
+        """The next test for a worker whose last one needed this kind: one of the same, else of a kind
+        that nobody has, else any. Tests without a board stay in one hand. Nothing: none is left."""
+        with self._lock:
+            waiting = [kind for kind, tests in self._waiting.items() if tests]
+            kind = board_kind
+            if kind not in waiting:
+                self._users[board_kind] -= 1
+                free = [kind for kind in waiting if not self._users[kind]]
+                choice = free or [kind for kind in waiting if kind is not None]
+                if not choice:
+                    return None
+                kind = choice[0]
+                self._users[kind] += 1
+            return self._waiting[kind].popleft()
+
+
 class Run:
-    """Runs the tests of a suite; tests with the same kind of board share one until one fails."""
+    """Runs the tests of a suite with some boards side by side."""
 
     def __init__(self, suite, image, archive, logs, pattern):
-        self.tests = matching(suite, pattern)
         self.suite, self.image, self.archive = suite, image, archive
         self.logs = pathlib.Path(logs)
         self.results = open(self.logs / f"{suite}.results", "w", encoding="utf-8")
-        self.board = self.idle = None
+        self.queue = Queue(matching(suite, pattern))
         self.failures = 0
+        self._lock = threading.Lock()
 
-    def all(self):
-        kinds = list(dict.fromkeys(test.kind for test in self.tests))
-        for kind in kinds:
-            for test_ in (test for test in self.tests if test.kind == kind):
-                self.one(test_)
-            self.drop_board()
+    def all(self, boards):
+        workers = [threading.Thread(target=Worker(self).all, daemon=True) for _ in range(boards)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
         self.results.close()
         return self.failures
+
+    def record(self, test_, seconds, failure=None, trace=""):
+        with self._lock:
+            print(f"  {'FAILED' if failure else 'ok    '} {test_.name} ({seconds:.1f} s)", flush=True)
+            self.results.write(f"{'fail' if failure else 'pass'} {test_.name}\n")
+            self.results.flush()
+            if failure is None:
+                return
+            self.failures += 1
+            place = [line for line in trace.splitlines()
+                     if 'File "' in line and "/suite.py" not in line]
+            print("    | " + "\n".join([failure, *place[-2:]]).replace("\n", "\n    | "), flush=True)
+
+
+class Worker:
+    """Runs one test after the other; those with the same kind of board share one until one fails."""
+
+    def __init__(self, run):
+        self.run = run
+        self.kind = ""  # none that a test has
+        self.board = self.idle = None
+
+    def all(self):
+        while test_ := self.run.queue.take(self.kind):
+            if test_.kind != self.kind:
+                self.drop_board()
+                self.kind = test_.kind
+            self.one(test_)
+        self.drop_board()
 
     def drop_board(self):
         if self.board:
             self.board.close()
         self.board = None
 
-    def take_board(self, kind):
-        if kind is None or self.board:
+    def take_board(self):
+        if not self.kind or self.board:
             return
-        name = "-".join((self.suite, kind.name, *kind.options, *kind.words)).replace("/", "_")
-        self.board = Board(kind, self.archive, self.image, self.logs / f"{name[:80]}.serial.log")
+        kind, run = self.kind, self.run
+        name = "-".join((run.suite, kind.name, *kind.options, *kind.words)).replace("/", "_")[:80]
+        self.board = Board(kind, run.archive, run.image,
+                           run.logs / f"{name}.{threading.get_native_id()}.serial.log")
         self.idle = host_state(self.board)
 
     def one(self, test_):
         begun = time.monotonic()
+        failure, trace = None, ""
         try:
-            self.take_board(test_.kind)
+            self.take_board()
             test_.function(*([self.board] if test_.kind else []))
             if test_.kind:
                 equal("what the test left on the host", host_state(self.board), self.idle)
         except (Failed, BoardError) as error:
-            self.record(test_, begun, str(error), traceback.format_exc())
+            failure, trace = str(error), traceback.format_exc()
         except Exception as error:  # a defect of the test itself is a failure too
-            self.record(test_, begun, f"{type(error).__name__}: {error}", traceback.format_exc())
-        else:
-            self.record(test_, begun)
-
-    def record(self, test_, begun, failure=None, trace=""):
-        seconds = time.monotonic() - begun
-        print(f"  {'FAILED' if failure else 'ok    '} {test_.name} ({seconds:.1f} s)", flush=True)
-        self.results.write(f"{'fail' if failure else 'pass'} {test_.name}\n")
-        self.results.flush()
-        if failure is None:
-            return
-        self.failures += 1
-        place = [line for line in trace.splitlines() if 'File "' in line and "/suite.py" not in line]
-        print("    | " + "\n".join([failure, *place[-2:]]).replace("\n", "\n    | "), flush=True)
-        if test_.kind:
+            failure, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
+        self.run.record(test_, time.monotonic() - begun, failure, trace)
+        if failure:
             self.drop_board()
