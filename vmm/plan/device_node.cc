@@ -6,6 +6,7 @@
 
 #include "vmm/fdt/fdt_writer.h"
 #include "vmm/fdt/references.h"
+#include "vmm/plan/clock_rates.h"
 #include "vmm/plan/device_binding.h"
 #include "vmm/plan/property_rules.h"
 
@@ -283,7 +284,6 @@ class NodeMaker {
 
   void AddOwnProperties();
   void AddClocks();
-  [[nodiscard]] std::optional<std::uint64_t> ClockRate(std::size_t index) const;
 
   void AddPhandles(const DtNode& from, PlannedNode& to) {
     if (const auto found = phandles_.find(from.path()); found != phandles_.end()) {
@@ -345,57 +345,18 @@ void NodeMaker::AddOwnProperties() {
   if (device_.phandle != 0) properties.push_back({"phandle", CellBytes({device_.phandle}), "plan"});
 }
 
-// Nothing for an entry of <0>, which keeps its place.
-std::optional<std::uint64_t> NodeMaker::ClockRate(std::size_t index) const {
-  const ClockFacts& clock = facts_.clocks[index];
-  const std::string name = clock.name.empty() ? std::to_string(index) : clock.name;
-  const auto& given = facts_.config.clocks_hz;
-  if (const auto found = given.find(name); found != given.end()) return found->second;
-  if (clock.rate_hz) return *clock.rate_hz;
-  if (clock.provider.empty()) return std::nullopt;
-  throw Error(facts_.node_path + ": clocks: the rate of clock '" + name + "' (" + clock.provider +
-                  ") is not known",
-              "mount -t debugfs none /sys/kernel/debug, or add its rate in Hz to the [[platform]] "
-              "table of '" +
-                  facts_.config.host + "':\nclocks = { " + name + " = 100000000 }");
-}
-
 void NodeMaker::AddClocks() {
   const std::vector<bool> dropped = DroppedEntries(facts_, host_, "clocks", facts_.clocks.size());
   std::vector<std::uint32_t> phandles;
   for (std::size_t index = 0; index < facts_.clocks.size(); ++index) {
     if (dropped[index]) continue;
-    const std::optional<std::uint64_t> rate_hz = ClockRate(index);
-    if (rate_hz && *rate_hz > UINT32_MAX) {
-      throw Error(facts_.node_path + ": clocks: " + std::to_string(*rate_hz) +
-                  " Hz is more than a fixed-clock node can say");
-    }
+    const std::optional<std::uint64_t> rate_hz = ClockRate(facts_, index);
     phandles.push_back(rate_hz ? AddClock(*rate_hz) : 0);
   }
   ReportDropped("clocks", facts_.clocks.size());
   if (phandles.empty()) return;
   device_.node.properties.push_back(
       {"clocks", CellBytes(phandles), "fixed clocks at the host's rates"});
-}
-
-// A name in the configuration that the node does not have is a slip of the pen.
-void CheckClocks(const DeviceFacts& facts) {
-  for (const auto& clock_rate : facts.config.clocks_hz) {
-    const std::string& name = clock_rate.first;
-    const bool known =
-        std::any_of(facts.clocks.begin(), facts.clocks.end(), [&](const auto& clock) {
-          const auto index = static_cast<std::size_t>(&clock - facts.clocks.data());
-          return name == (clock.name.empty() ? std::to_string(index) : clock.name);
-        });
-    if (known) continue;
-    std::string names;
-    for (std::size_t index = 0; index < facts.clocks.size(); ++index) {
-      const std::string& own = facts.clocks[index].name;
-      names += (index == 0 ? "" : ", ") + (own.empty() ? std::to_string(index) : own);
-    }
-    throw Error(facts.node_path + ": clocks: it has no clock '" + name + "'",
-                names.empty() ? "it has none" : "its clocks are: " + names);
-  }
 }
 
 }  // namespace
@@ -405,7 +366,7 @@ void MakeDeviceNode(const DeviceFacts& facts, PlannedDevice& device, std::uint32
   const auto host = facts.tree->Find(facts.node_path);
   if (!host) throw Error("the host's device tree has no node " + facts.node_path);
   CheckDrop(facts, *host);
-  CheckClocks(facts);
+  CheckClockNames(facts);
   NodeMaker(facts, *host, passed, device, next_phandle).Make();
 }
 
