@@ -89,6 +89,11 @@ TEST_CASE("a file that is not TOML is one problem at the place of the mistake") 
   CHECK(Contains(ProblemsIn("[cpu]\n[cpu]\n"), "vm.toml:2:"));
   CHECK(Contains(ProblemsIn("a = 1\na = 2\n"), "vm.toml:2:"));
   CHECK(Contains(ProblemsIn("name = \"\xff\"\n"), "vm.toml:1:"));
+  for (const char* text :
+       {"[;a]\n", "[[;a]]\n", "[a.;b]\n", "[.a]\n", "a.;b = 1\n", "a = [;]\n", "a = {;}\n"}) {
+    CAPTURE(text);
+    CHECK(Contains(ProblemsIn(text), "vm.toml:1:"));
+  }
 }
 
 TEST_CASE("of an unknown key that resembles another the other is told") {

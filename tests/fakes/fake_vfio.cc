@@ -62,9 +62,10 @@ long FakeContainer::GetInfo(void* argument) const {
   const auto ranges = MappableIova(kernel_.host);
   vfio_info_cap_header other{};
   other.id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL;
-  vfio_iommu_type1_info_cap_iova_range cap{};
-  cap.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
+  vfio_iommu_type1_info_cap_iova_range cap;
+  cap.header = {VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 1, 0};
   cap.nr_iovas = static_cast<std::uint32_t>(ranges.size());
+  cap.reserved = 0;
   const std::size_t range_bytes = ranges.size() * sizeof(vfio_iova_range);
   const std::size_t needed = sizeof(info) + sizeof(other) + sizeof(cap) + range_bytes;
   info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;

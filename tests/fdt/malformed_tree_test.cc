@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A host's tree is input: whatever is wrong with it gives an Error, or a tree that can be walked.
 #include <doctest/doctest.h>
+#include <libfdt.h>
 
 #include <memory>
 #include <random>
@@ -94,6 +95,14 @@ TEST_CASE("bytes behind the end of a tree do no harm") {
   Blob blob = fakes::TreeBlob("board");
   blob.resize(blob.size() + 100, std::byte{0xee});
   CHECK(Survives(std::move(blob)));
+}
+
+TEST_CASE(
+    "a tree of a version that Linux does not take is an Error, whatever its first node is called") {
+  Blob blob = fakes::TreeBlob("board");
+  fdt_set_version(blob.data(), 15);
+  CHECK(fakes::ChainOf([&] { DeviceTree tree(std::move(blob)); }) ==
+        "not a device tree: its version is older than 16\n");
 }
 
 TEST_CASE("what is no tree at all is an Error that says so") {
