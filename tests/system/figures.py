@@ -96,7 +96,7 @@ def repeat(board):
     for figures in (measured, repeated):
         figures.update(latency(board))
         figures["linux_start_to_power_off"] = statistics.median(
-            linux_ticks(board) for _ in range(5))
+            linux_ticks(board) for _ in range(3))
         figures["resident_beside_guest"] = resident(board)
         figures["executable"] = (TOP / "build/arm64/microvm").stat().st_size
     for name in LIMITS:

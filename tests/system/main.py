@@ -43,7 +43,7 @@ def main(name, logs, pattern=""):
         return 1
     run = suites.Run(name, image, test_files(image, name), logs, pattern)
     # Two boards keep two processors busy, and disturb one another where interrupts are counted.
-    return 1 if run.all(2 if name == "system-versal" else 1) else 0
+    return 1 if run.all(2) else 0
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def test(suite, kind):
     """Registers a function as a test of this suite; its docstring is its name."""
 
     def register(function):
-        ALL.append(Test(suite, kind, function, function.__doc__.strip().rstrip(".")))
+        ALL.append(Test(suite, kind, function, " ".join(function.__doc__.split()).rstrip(".")))
         return function
 
     return register

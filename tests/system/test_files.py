@@ -7,6 +7,7 @@ import subprocess
 
 from archive import Archive
 from board import AGENT
+from host import HOST_STATE
 
 GUEST_INIT = """#!/bin/sh
 mount -t proc proc /proc
@@ -42,7 +43,7 @@ case $(word test) in
 esac
 case $(word test) in
   up) echo up; sleep 1000 ;;
-  net | net_only) ping -A -c 200 -s 1400 192.168.9.1 ;;
+  net | net_only) ping -A -c 50 -s 1400 192.168.9.1 ;;
 esac
 if [ $(word test) = net ]; then
   wget -q -O - http://192.168.9.1:5000/initrd | md5sum
@@ -91,6 +92,7 @@ def add_program(archive, root, name, folder):
 def test_files(image, suite):
     archive = Archive()
     archive.file("/t/agent", AGENT, True)
+    archive.file("/t/host_state", HOST_STATE)
     archive.file("/t/guest.bin", pathlib.Path(image["guest"]).read_bytes())
     archive.file("/t/Image", pathlib.Path(image["guest_kernel"]).read_bytes())
     archive.file("/t/initrd", guest_initrd(image))

@@ -36,19 +36,20 @@ def check_report(run):
     at_most("interrupts", int(words["interrupts"]), 4 * FRAMES)
 
 
+def has_built(run):
+    return "Building" in run.stderr or "Compiling" in run.stderr
+
+
 @test("system-versal", None)
 def exchange():
-    """image/run configs/automotive-ecu.toml: 2,000 CAN FD frames, none lost, none in user space."""
-    check_report(demonstration()[0])
-
-
-@test("system-versal", None)
-def again():
-    """The second call builds nothing and is done within a minute."""
+    """image/run configs/automotive-ecu.toml: 2,000 CAN FD frames, none lost, none in user space; a
+    call after another builds nothing and is done within a minute."""
     run, seconds = demonstration()
     check_report(run)
-    true("nothing is built", "Building" not in run.stderr and "Compiling" not in run.stderr,
-         run.stderr)
+    if has_built(run):
+        run, seconds = demonstration()
+        check_report(run)
+    true("nothing is built", not has_built(run), run.stderr)
     at_most("seconds", seconds, 60)
 
 

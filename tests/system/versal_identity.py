@@ -103,7 +103,7 @@ def network():
 WIRED = BoardKind("versal", (), (f"hugepages={HUGE_PAGES}", "wired"), network)
 GEM = "ff0d0000.ethernet"
 HOST, GUEST = "192.168.9.1", "192.168.9.2"
-PINGS = 200
+PINGS = 50
 
 # Receiver and transmitter off, and the interrupts of both queues (Zynq UltraScale+ registers:
 # GEM network_control, int_disable, int_q1_disable).

@@ -76,10 +76,10 @@ def residue(board, platform):
                                            platform=platform), stdin="/tmp/in")
     pid = machine.pid()
     machine.wait_for("ready")
-    board.read("echo 'yes RESIDUE$((40 + 2))X | head -c 2000000 >/dev/kept; echo kept$((1 + 1))'"
+    board.read("echo 'yes RESIDUE$((40 + 2))X | head -c 200000 >/dev/kept; echo kept$((1 + 1))'"
                " >/tmp/in")
     machine.wait_for("kept2")
-    at_least("before the reboot", count_in_memory(board, pid, 49152, "RESIDUE42X"), 150000)
+    at_least("before the reboot", count_in_memory(board, pid, 49152, "RESIDUE42X"), 15000)
     board.read("echo 'reboot -f' >/tmp/in; n=0; until [ $(grep -c ready /tmp/out) -ge 2 ] ||"
                " [ $n -gt 600 ]; do sleep 0.1; n=$((n + 1)); done", 120)
     equal("boots", machine.output().count("ready"), 2)

@@ -8,7 +8,7 @@ from virt_reboot import reboots
 
 VIRT = BoardKind("virt")
 # PL031: RTCIMSC, the interrupt's mask, then RTCICR, its end; RTCMIS shows what is left of it.
-RECIPE = """[[platform.recipe]]
+PL031_AT_REST = """[[platform.recipe]]
 write = 0
 offset = 0x10
 [[platform.recipe]]
@@ -41,13 +41,13 @@ def after_a_kill(board):
         killed_with_its_line_asserted(board)
         equal("line without a recipe", line_at_boot(board, ""), "1")
         killed_with_its_line_asserted(board)
-        equal("line after a recipe", line_at_boot(board, RECIPE), "0")
+        equal("line after a recipe", line_at_boot(board, PL031_AT_REST), "0")
 
 
 @test("system-virt", ONE_CPU)
 def at_reboots(board):
     """20 reboots with the line asserted: a recipe quiets it before each boot."""
-    _, _, run = reboots(board, "reboot_asserted=1", extra=RECIPE)
+    _, _, run = reboots(board, "reboot_asserted=1", extra=PL031_AT_REST)
     equal("line asserted at boot", {line["line_at_boot"] for line in run.lines("boot=")}, {"0"})
 
 
@@ -55,7 +55,7 @@ def at_reboots(board):
 def at_the_end(board):
     """A recipe runs when the guest is stopped too: the device stays quiet without it."""
     with bound(board):
-        machine = Machine(board, configuration("mode=storm count=100000000") + RECIPE)
+        machine = Machine(board, configuration("mode=storm count=100000000") + PL031_AT_REST)
         machine.wait_for("ready")
         machine.signal("TERM")
         equal("exit status", machine.wait(), 0)
@@ -82,5 +82,5 @@ def required(board):
         equal("exit status", refused.status, 1)
         true("refused", 'reset = "required", but the kernel has no reset function' in
              refused.errors, refused)
-        run = Finished(board, configuration("mode=regions") + 'reset = "required"\n' + RECIPE)
+        run = Finished(board, configuration("mode=regions") + 'reset = "required"\n' + PL031_AT_REST)
         equal("exit status with a recipe", run.status, 0)

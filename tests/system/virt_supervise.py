@@ -92,7 +92,7 @@ def logs_are_bound(board):
     folder = "/var/log/microvm"
     output = board.read(
         "/lib/microvm/bound_logs 1 & p=$!\n"
-        "( for turn in $(seq 40); do head -c 131072 /dev/zero | tr '\\0' x; sleep 0.1; done\n"
+        "( for turn in $(seq 40); do head -c 131072 /t/Image; sleep 0.1; done\n"
         f"sleep 2; echo; echo last ) >>{folder}/flood.log\n"
         f"kill $p; wc -c <{folder}/flood.log; wc -c <{folder}/flood.log.old; tail -n 1 {folder}/flood.log\n"
         f"rm {folder}/flood.log*", 120).split()

@@ -233,15 +233,17 @@ void CheckUart(const Board& board) {
   }
 }
 
-void Flood(const Console& console, std::uint64_t bytes) {
+}  // namespace
+
+void RunFlood(Guest& guest) {
   constexpr std::uint64_t kLineLength = 64;
   constexpr std::string_view kFiller = "........................................flood";
-  for (std::uint64_t line = 0; line < bytes / kLineLength; ++line) {
-    console.Line(kFiller, " ", 1'000'000'000'000'000 + line);
+  const std::uint64_t lines = guest.Number("bytes", 8192) / kLineLength;
+  for (std::uint64_t line = 0; line < lines; ++line) {
+    guest.console().Line(kFiller, " ", 1'000'000'000'000'000 + line);
   }
+  CheckUart(guest.board());
 }
-
-}  // namespace
 
 void RunHostile(Guest& guest) {
   struct Part {
@@ -263,7 +265,6 @@ void RunHostile(Guest& guest) {
                        " external=", counts.external, " alignment=", counts.alignment,
                        " fetch=", counts.fetch, " undefined=", counts.undefined,
                        " serror=", counts.system, " other=", counts.other);
-  Flood(guest.console(), guest.Number("flood", 65536));
   CheckUart(guest.board());
   if (guest.board().device.regions.empty()) return;
   DeviceLine line(guest, DeviceLine::Before::kQuiet);

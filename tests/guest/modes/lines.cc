@@ -32,6 +32,16 @@ Line& LineOf(std::uint32_t intid, std::size_t& used) {
   return lines[used++];
 }
 
+// Lines from `first` on whose INTIDs follow each other, and that have interrupted as often.
+std::size_t EndOfRun(std::size_t first, std::size_t used) {
+  std::size_t next = first + 1;
+  while (next < used && lines[next].intid == lines[next - 1].intid + 1 &&
+         lines[next].handled == lines[first].handled) {
+    ++next;
+  }
+  return next;
+}
+
 }  // namespace
 
 void RunLines(Guest& guest) {
@@ -51,10 +61,11 @@ void RunLines(Guest& guest) {
   }
   WaitMicroseconds(2000);
   for (const Interrupt& interrupt : interrupts) guest.gic().Disable(interrupt);
-  for (std::size_t index = 0; index < used; ++index) {
-    if (lines[index].handled == 0) continue;
-    guest.console().Line("line=", index, " intid=", lines[index].intid,
-                         " interrupts=", lines[index].handled.load());
+  for (std::size_t first = 0, next = 0; first < used; first = next) {
+    next = EndOfRun(first, used);
+    if (lines[first].handled == 0) continue;
+    guest.console().Line("lines=", first, "-", next - 1, " intids=", lines[first].intid, "-",
+                         lines[next - 1].intid, " interrupts=", lines[first].handled.load());
   }
   guest.console().Line("lines=", used, " interrupts=", total.load(),
                        " spurious=", guest.gic().spurious() - spurious_before);

@@ -14,6 +14,7 @@ void RunCrash(Guest& guest);
 void RunDeaf(Guest& guest);
 void RunEarly(Guest& guest);
 void RunEcho(Guest& guest);
+void RunFlood(Guest& guest);
 void RunHostile(Guest& guest);
 void RunIdle(Guest& guest);
 void RunInterrupts(Guest& guest);
