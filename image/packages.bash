@@ -25,6 +25,9 @@ package_installed() {
   [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 
+# What apt says last.
+apt_progress() { tail -n 1 "$cache_root/logs/$1.log" 2>/dev/null | tr -d '\r' | cut -c1-60; }
+
 # install_packages NAME...: those of them that are missing.
 install_packages() {
   local name missing=()
@@ -33,12 +36,12 @@ install_packages() {
   done
   ((${#missing[@]} > 0)) || return 0
   need_root apt-get install --no-install-recommends "${missing[@]}"
-  say "Installing ${missing[*]}"
   if [[ -z ${machine_lists_updated:-} ]]; then
     with_log apt-update as_root apt-get update || say "  (package lists not updated; using those there are)"
     export machine_lists_updated=1
   fi
-  with_log apt-install as_root env DEBIAN_FRONTEND=noninteractive \
+  with_progress "Installing ${missing[*]}" "apt_progress apt-install" \
+    with_log apt-install as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y --no-install-recommends "${missing[@]}" ||
     die "these packages could not be installed: ${missing[*]}; check the machine's apt sources and network"
 }
@@ -109,8 +112,8 @@ install_backport() {
   local apt_options private_lists
   apt_environment "$machine_arch" backports
   need_root apt-get install "$1", from "$(release_codename)-backports"
-  say "Installing $1 from $(release_codename)-backports"
-  with_log apt-backport as_root env DEBIAN_FRONTEND=noninteractive \
+  with_progress "Installing $1 from $(release_codename)-backports" "apt_progress apt-backport" \
+    with_log apt-backport as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get "${apt_options[@]}" -o Dir::Cache::archives=/var/cache/apt/archives -o APT::Sandbox::User=root \
     install -y --no-install-recommends -t "$(release_codename)-backports" "$1" ||
     die "$1 could not be installed from $(release_codename)-backports"
@@ -140,18 +143,24 @@ package_uris() {
   fi
 }
 
+fetch_packages() {
+  local debs=$1 scope=$2
+  shift 2
+  if [[ $scope == closure ]]; then
+    apt-get "${apt_options[@]}" -o Dir::Cache::archives="$debs" install -y \
+      --no-install-recommends --download-only "$@"
+  else
+    (cd "$debs" && apt-get "${apt_options[@]}" download "$@")
+  fi
+}
+
 unpack_packages() {
   local into=$1 scope=$2 debs deb
   shift 2
   debs=$into/.debs
   mkdir -p "$debs/partial"
-  say "Fetching and unpacking for arm64: $*"
-  if [[ $scope == closure ]]; then
-    with_log apt-fetch apt-get "${apt_options[@]}" -o Dir::Cache::archives="$debs" install -y -qq \
-      --no-install-recommends --download-only "$@"
-  else
-    (cd "$debs" && with_log apt-fetch apt-get "${apt_options[@]}" download -qq "$@")
-  fi
+  with_progress "Fetching and unpacking for arm64: $*" "apt_progress apt-fetch" \
+    with_log apt-fetch fetch_packages "$debs" "$scope" "$@"
   for deb in "$debs"/*.deb; do
     dpkg -x "$deb" "$into"
   done

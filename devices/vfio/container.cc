@@ -17,10 +17,16 @@ namespace {
 constexpr const char* kContainerPath = "/dev/vfio/vfio";
 
 Fd OpenContainer(HostKernel& kernel) {
-  const Error context("this host offers no VFIO",
-                      "the kernel needs CONFIG_VFIO, CONFIG_VFIO_CONTAINER and "
-                      "CONFIG_VFIO_PLATFORM; modprobe vfio vfio-platform");
-  return WithContext(context, [&] { return OpenFd(kernel, kContainerPath, O_RDWR); });
+  try {
+    return OpenFd(kernel, kContainerPath, O_RDWR);
+  } catch (const std::exception& error) {
+    if (ErrnoOf(error) == EACCES) {
+      std::throw_with_nested(Error("no permission to use VFIO", "run as root"));
+    }
+    std::throw_with_nested(Error("this host offers no VFIO",
+                                 "the kernel needs CONFIG_VFIO, CONFIG_VFIO_CONTAINER and "
+                                 "CONFIG_VFIO_PLATFORM; modprobe vfio vfio-platform"));
+  }
 }
 
 [[noreturn]] void ThrowSetIommuFailed(const std::exception& error, IommuType type) {

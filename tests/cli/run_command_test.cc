@@ -129,6 +129,16 @@ TEST_CASE("a guest that powers off is status 0, with statistics where they are a
   }
 }
 
+TEST_CASE("the phases of a check are in the statistics as well") {
+  Program program;
+  program.line.stats = program.InFolder("stats.json");
+  CHECK(program.Run(Command::kCheck) == 0);
+  const std::string json = ReadTextFile(*program.line.stats);
+  CHECK(Contains(json, "\"exit\":{\"status\":0,\"reason\":\"not-run\"}"));
+  CHECK(Contains(json, "\"plan_ns\":"));
+  CHECK_FALSE(Contains(json, "\"machine_ns\":"));
+}
+
 TEST_CASE("a guest that crashes is status 3, and so is a vCPU that fails") {
   Program crash;
   crash.line.stats = crash.InFolder("stats.json");

@@ -47,6 +47,14 @@ TEST_CASE("a file that cannot be read or written is named") {
                  "write /dev/full: No space left on device"));
 }
 
+TEST_CASE("what has no end, or nobody at its other end, is an error and not a wait") {
+  CHECK(ChainOf([] { return ReadFile("/dev/zero"); }) == "/dev/zero is larger than 64 MiB\n");
+  const TemporaryFolder folder;
+  const std::string fifo = (folder.path() / "fifo").string();
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  CHECK(ChainOf([&] { WriteFile(fifo, "x"); }) == "open " + fifo + ": No such device or address\n");
+}
+
 TEST_CASE("writing a file makes it, or replaces what it held") {
   const TemporaryFolder folder;
   const std::string path = (folder.path() / "new").string();

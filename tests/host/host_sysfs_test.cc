@@ -111,6 +111,13 @@ TEST_CASE("a device that is not there is answered with those that look similar")
         "no device 'ff070000' under /sys/bus/platform/devices\n"
         "to fix it:\n  did you mean one of these?\n    ff070000.canfd\n");
   CHECK(Contains(complaint("nothing"), "list the host's devices: microvm device list"));
+  CHECK(Contains(complaint(".x"), "list the host's devices: microvm device list"));
+  for (unsigned slot = 0; slot < 12; ++slot) {
+    host.AddDevice({.name = "a" + std::to_string(slot) + ".virtio", .node = "", .compatible = ""});
+  }
+  const std::string many = complaint("b.virtio");
+  CHECK(std::count(many.begin(), many.end(), '\n') == 12);
+  CHECK(Contains(many, "    and 4 more\n"));
 }
 
 TEST_CASE("all devices with a node are listed by name, over both buses") {
@@ -249,6 +256,19 @@ TEST_CASE("a device that cannot be bound goes back to where it was") {
   CHECK(Contains(complaint, "Is a directory"));
   CHECK(host.Read("sys/devices/ff070000.canfd/driver_override").starts_with("\n"));
   CHECK(host.Read("sys/bus/platform/drivers_probe") == kCan);
+}
+
+TEST_CASE("a device that had no driver, or an override, has none, or that, after a failed bind") {
+  HostTree host;
+  HostTreeDevice free_device = kCanDevice;
+  free_device.driver = "";
+  host.AddDevice(free_device);
+  host.Write("sys/devices/ff070000.canfd/driver_override", "acme-can\n");
+  std::filesystem::remove(host.root() / "sys/bus/platform/drivers/vfio-platform/bind");
+  const HostSysfs sysfs(host.root());
+  CHECK(Contains(ChainOf([&] { sysfs.BindToVfio(sysfs.Find(kCan)); }), "cannot bind"));
+  CHECK(host.Read("sys/devices/ff070000.canfd/driver_override").starts_with("acme-can"));
+  CHECK(host.Read("sys/bus/platform/drivers_probe").empty());
 }
 
 TEST_CASE("the kernel's own reasons against binding have their remedies") {

@@ -9,8 +9,8 @@
 #include "vmm/inspect/dma.h"
 #include "vmm/inspect/host_index.h"
 #include "vmm/inspect/inspect.h"
-#include "vmm/inspect/interrupts.h"
 #include "vmm/inspect/page_map.h"
+#include "vmm/plan/interrupt_line.h"
 
 namespace microvm {
 namespace {
@@ -35,7 +35,7 @@ std::vector<InterruptLine> LinesOf(const std::string& name) {
   const DtNode node = OnBus(name);
   for (const Reference& reference : Facts().At(node).references) {
     if (reference.supplier != SupplierClass::kInterrupt) continue;
-    lines.push_back(ReadInterruptLine(Facts().tree(), node, reference));
+    lines.push_back(ReadInterruptLine(Facts().tree(), node, reference.target, reference.arguments));
   }
   return lines;
 }

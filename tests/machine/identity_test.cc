@@ -39,7 +39,7 @@ TEST_CASE("the guest's RAM is given back when the device has come to rest and is
   CHECK(board.Run().reason == StopReason::kPowerOff);
   CHECK(board.Order() == std::vector<std::string>{"ftruncate", "pwrite", "KVM_CREATE_VM 32",
                                                   "close vm", "pwrite", "close ff120000.timer",
-                                                  "unlink vm"});
+                                                  "unlink vm@ff120000.timer", "unlink vm"});
   CHECK_FALSE(board.HasFile());
   CHECK(board.kernel.Live() == std::vector<std::string>{});
   CHECK(board.kernel.violations() == std::vector<std::string>{});
@@ -79,7 +79,8 @@ TEST_CASE("after a kill the device is brought to rest before RAM is cleared and 
   CHECK(board.Run().reason == StopReason::kPowerOff);
   CHECK(seen == '\0');
   CHECK(board.Order() == std::vector<std::string>{"pwrite", "KVM_CREATE_VM 32", "close vm",
-                                                  "pwrite", "close ff120000.timer", "unlink vm"});
+                                                  "pwrite", "close ff120000.timer",
+                                                  "unlink vm@ff120000.timer", "unlink vm"});
   CHECK_FALSE(board.HasFile());
 }
 

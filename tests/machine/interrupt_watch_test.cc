@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -173,13 +174,26 @@ TEST_CASE("what cannot be asked is logged, and ends the watch of the line, not t
     watched.Look();
     if (by_kernel) watched.board.kernel.FailMatching("VFIO_DEVICE_SET_IRQS 0 trigger", EIO);
     watched.Look();
-    CHECK(Contains(errors.text(), "microvm: an interrupt cannot be watched any more\n"));
+    CHECK(Contains(errors.text(),
+                   "microvm: ff070000.canfd: interrupt 0 cannot be watched any more\n"));
     const unsigned stops = watched.stops;
     watched.board.kernel.ClearLog();
     for (int look = 0; look < 5; ++look) watched.Look();
     CHECK(watched.stops == stops);
     CHECK(watched.board.kernel.log().empty());
   }
+}
+
+TEST_CASE("counts that cannot be read are logged, and looked at again the next time") {
+  const fakes::CapturedStream errors(STDERR_FILENO);
+  Watched watched;
+  std::filesystem::remove(watched.board.host.root() / "proc/interrupts");
+  watched.Look();
+  CHECK(Contains(errors.text(), "microvm: interrupts cannot be watched at present\n"));
+  watched.Interrupt();
+  watched.Look();
+  watched.Look();
+  CHECK(watched.watch->rearmed(0) == 1);
 }
 
 TEST_CASE("edges, lines listed again and lines that the tree does not tell are not watched") {
@@ -192,6 +206,7 @@ TEST_CASE("edges, lines listed again and lines that the tree does not tell are n
   };
   CHECK_FALSE(is_empty(plan.interrupts[0]));
   CHECK(is_empty({Spi{1}, Trigger::kEdge, 0, false, 53U}));
+  CHECK(is_empty({Spi{1}, Trigger::kLevel, 0, true, 53U}));
   CHECK(is_empty({Spi{1}, Trigger::kLevel, 0, false, std::nullopt}));
 }
 

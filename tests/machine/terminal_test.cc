@@ -180,20 +180,24 @@ TEST_CASE("Ctrl-] Ctrl-] sends one Ctrl-], and Ctrl-] with anything else sends n
 }
 
 TEST_CASE("a fatal signal restores the terminal too") {
-  Child child([] {
-    Board board;
-    board.config.console.enabled = true;
-    board.kernel.Script(0, {fakes::Meanwhile([] {
-                          ::usleep(300'000);
-                          ::raise(SIGABRT);
-                        })});
-    board.Run();
-    return 0;
-  });
-  REQUIRE(child.Becomes(true));
-  const int status = child.Wait();
-  CHECK(WIFSIGNALED(status));
-  CHECK(child.Becomes(false));
+  for (const int signal : {SIGABRT, SIGPWR, SIGRTMAX}) {
+    CAPTURE(signal);
+    Child child([signal] {
+      Board board;
+      board.config.console.enabled = true;
+      board.kernel.Script(0, {fakes::Meanwhile([signal] {
+                            ::usleep(300'000);
+                            ::kill(::getpid(), signal);
+                          })});
+      board.Run();
+      return 0;
+    });
+    REQUIRE(child.Becomes(true));
+    const int status = child.Wait();
+    CHECK(WIFSIGNALED(status));
+    CHECK(WTERMSIG(status) == signal);
+    CHECK(child.Becomes(false));
+  }
 }
 
 }  // namespace

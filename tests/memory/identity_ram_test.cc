@@ -28,7 +28,11 @@ struct Host {
     kernel.host.huge_page_addresses = {0x5020'0000, 0x7000'0000, 0x5000'0000, 0x5040'0000};
   }
   [[nodiscard]] IdentityRam Open() {
-    return {kernel, {.path = path.string(), .size_bytes = 4 * kPage, .page_bytes = page_bytes}};
+    return {kernel,
+            {.path = path.string(),
+             .size_bytes = 4 * kPage,
+             .page_bytes = page_bytes,
+             .devices = devices}};
   }
   [[nodiscard]] std::string Complaint() {
     const fakes::CapturedStream errors(STDERR_FILENO);
@@ -40,6 +44,7 @@ struct Host {
   std::filesystem::path path = folder.path() / "hugepages" / "vm";
   fakes::FakeKernel kernel;
   std::uint64_t page_bytes = kPage;
+  std::vector<std::string> devices = {"a.dma"};
 };
 
 TEST_CASE("RAM at the host's addresses: in ascending order, neighbours together") {
@@ -89,8 +94,9 @@ TEST_CASE("pages are pinned before anybody asks where they are, for as long as t
   CHECK(host.kernel.violations() == std::vector<std::string>{});
   // Unpinned and unmapped before the pages are anybody's again.
   const auto log = host.kernel.log();
-  const std::vector<std::string> end(log.end() - 3, log.end());
-  CHECK(end == std::vector<std::string>{"close io_uring", "unlink vm", "close file vm"});
+  const std::vector<std::string> end(log.end() - 4, log.end());
+  CHECK(end == std::vector<std::string>{"close io_uring", "unlink vm@a.dma", "unlink vm",
+                                        "close file vm"});
 }
 
 TEST_CASE("the file goes with its owner, unless a device may still write to it") {
@@ -145,6 +151,40 @@ TEST_CASE("what is left over with another size is not touched") {
       "devices are at rest: rm " +
           host.path.string() + "\n");
   CHECK(std::filesystem::file_size(host.path) == 2 * kPage);
+}
+
+TEST_CASE("what is left over is for a machine with all devices that may still write to it") {
+  Host host;
+  const fakes::CapturedStream errors(STDERR_FILENO);
+  const auto note = [&](const char* device) { return host.path.string() + "@" + device; };
+  {
+    IdentityRam ram = host.Open();
+    ram.Keep();
+  }
+  host.devices = {"b.dma"};
+  CHECK(host.Complaint() ==
+        "it is left over from a machine that was killed, whose devices may still write to it, and "
+        "which had 'a.dma'\nto fix it:\n  start it once with the devices that it had; or, if its "
+        "devices are at rest: rm " +
+            host.path.string() + "\n");
+  CHECK(host.HasFile());
+  host.devices = {"b.dma", "a.dma"};
+  {
+    IdentityRam ram = host.Open();
+    CHECK(std::filesystem::exists(note("b.dma")));
+    ram.GiveBack();
+  }
+  CHECK_FALSE(std::filesystem::exists(note("a.dma")));
+  CHECK_FALSE(std::filesystem::exists(note("b.dma")));
+}
+
+TEST_CASE("notes without a file say nothing, and go") {
+  Host host;
+  const std::string note = host.path.string() + "@gone.dma";
+  { const Fd stale = OpenFd(host.kernel, note, O_RDWR | O_CREAT); }
+  { const IdentityRam ram = host.Open(); }
+  CHECK_FALSE(std::filesystem::exists(note));
+  CHECK(std::filesystem::is_empty(host.path.parent_path()));
 }
 
 TEST_CASE("one file is one machine's") {

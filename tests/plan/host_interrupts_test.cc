@@ -17,7 +17,7 @@ constexpr std::optional<Trigger> kLevel = Trigger::kLevel;
 
 Triggers TriggersOf(const DeviceTree& tree, const std::string& node) {
   Triggers triggers;
-  for (const HostInterrupt& interrupt : HostInterrupts(tree, *tree.Find(node))) {
+  for (const InterruptLine& interrupt : HostInterrupts(tree, *tree.Find(node))) {
     triggers.push_back(interrupt.trigger);
   }
   return triggers;
@@ -85,7 +85,7 @@ TEST_CASE("every GIC that Arm's bindings name is known") {
 }
 
 // A device whose interrupts are those of a GIC at the root.
-std::vector<HostInterrupt> OfGic(const std::vector<std::uint32_t>& interrupts) {
+std::vector<InterruptLine> OfGic(const std::vector<std::uint32_t>& interrupts) {
   FdtWriter fdt;
   fdt.Node("", [&] {
     fdt.Node("gic", [&] {
@@ -102,14 +102,51 @@ std::vector<HostInterrupt> OfGic(const std::vector<std::uint32_t>& interrupts) {
   return HostInterrupts(tree, *tree.Find("/device"));
 }
 
-TEST_CASE("a GIC's specifiers tell the interrupt's number: SPIs from 32, PPIs from 16") {
+TEST_CASE(
+    "a GIC's specifiers tell the interrupt's number: SPIs from 32, PPIs from 16, extended SPIs "
+    "from 4096") {
   const auto interrupts = OfGic({0, 58, 4, 1, 9, 4, 2, 3, 4, 0, 0xffff'fff0, 4});
   REQUIRE(interrupts.size() == 4);
   CHECK(interrupts[0].controller == "/gic");
   CHECK(interrupts[0].intid == 90U);
   CHECK(interrupts[1].intid == 25U);
-  CHECK_FALSE(interrupts[2].intid.has_value());
+  CHECK(interrupts[2].intid == 4099U);
   CHECK_FALSE(interrupts[3].intid.has_value());
+}
+
+TEST_CASE("an interrupt behind a nexus is the line that the nexus makes of it") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("gic", [&] {
+      fdt.String("compatible", "arm,gic-v3");
+      fdt.Cells("#interrupt-cells", {3});
+      fdt.Cells("#address-cells", {0});
+      fdt.Cells("phandle", {1});
+    });
+    fdt.Node("nexus", [&] {
+      fdt.Cells("#interrupt-cells", {1});
+      fdt.Cells("#address-cells", {0});
+      fdt.Cells("interrupt-map", {5, 1, 0, 58, 4, 6, 1, 0, 59, 1});
+      fdt.Cells("phandle", {2});
+    });
+    fdt.Node("device", [&] {
+      fdt.Cells("interrupt-parent", {2});
+      fdt.Cells("interrupts", {6, 5});
+    });
+    fdt.Node("lost", [&] {
+      fdt.Cells("interrupt-parent", {2});
+      fdt.Cells("interrupts", {7});
+    });
+  });
+  const DeviceTree tree(fdt.Finish());
+  const auto interrupts = HostInterrupts(tree, *tree.Find("/device"));
+  REQUIRE(interrupts.size() == 2);
+  CHECK(interrupts[0].intid == 91U);
+  CHECK(interrupts[0].trigger == kEdge);
+  CHECK(interrupts[1].intid == 90U);
+  CHECK(interrupts[1].trigger == kLevel);
+  CHECK(fakes::ChainOf([&] { HostInterrupts(tree, *tree.Find("/lost")); }) ==
+        "/nexus: interrupt-map: it has no entry for an interrupt of /lost\n");
 }
 
 TEST_CASE("a line that is listed again is known as the first of it") {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demonstration as its user runs it: image/run configs/automotive-ecu.toml."""
 
+import os
+import pathlib
 import re
 import subprocess
 import time
@@ -64,12 +66,22 @@ def wrong_use():
         true("usage", "usage: image/run" in run.stderr, run.stderr)
 
 
+def started_here(environ):
+    """Whether this process is one that too_late has started."""
+    try:
+        return b"THIS_RUN=too_late" in environ.read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
 @test("system-versal", None)
 def too_late():
     """A board that does not finish in time is a failure that says so, and leaves no emulator."""
     run = subprocess.run([TOP / "image/run", "--timeout", "1"], cwd=TOP, check=False,
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         text=True, timeout=120)
+                         text=True, timeout=120, env={**os.environ, "THIS_RUN": "too_late"})
+    left = [path for path in pathlib.Path("/proc").glob("[0-9]*/environ") if started_here(path)]
+    equal("processes that live on", left, [])
     if run.returncode == 0:
         raise BoardError("one second was enough")
     equal("exit status", run.returncode, 1)

@@ -69,11 +69,16 @@ def killed_with_dma(board):
         wrong = Finished(board, identity("dma", memory="96M"))
         equal("exit status with another size", wrong.status, 1)
         true("it says so", "left over from a machine that was killed" in wrong.errors, wrong.errors)
+        with bound(board, "ffa90000.dma"):
+            other = Finished(board, identity("dma").replace(DMA, "ffa90000.dma"))
+        equal("exit status with another device", other.status, 1)
+        true("it says so", f"which had '{DMA}'" in other.errors, other.errors)
         equal("huge pages free after that", free_pages(board), HUGE_PAGES - 32)
         run = Finished(board, identity("dma"), 300)
     equal(f"exit status\n{run}", run.status, 0)
     true("no error of dmatest", "summary 1000 tests, 0 failures" in run.output, run)
     equal("huge pages free at the end", free_pages(board), HUGE_PAGES)
+    equal("what is left beside the file", board.read("ls /dev/hugepages").split(), [])
 
 
 @test("system-versal", VERSAL)

@@ -49,7 +49,7 @@ DeviceFacts BoardFacts(const std::shared_ptr<const DeviceTree>& tree, const std:
   facts.config.host = host;
   facts.config.dma = DmaMode::kIommu;
   facts.regions = Regions(*node);
-  for (const HostInterrupt& interrupt : HostInterrupts(*tree, *node)) {
+  for (const InterruptLine& interrupt : HostInterrupts(*tree, *node)) {
     facts.interrupts.push_back({interrupt.trigger == Trigger::kLevel});
   }
   facts.clocks = ReadClocks(*tree, *node, "/nonexistent");

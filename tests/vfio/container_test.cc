@@ -41,6 +41,16 @@ TEST_CASE("a host without VFIO says what it takes") {
         "vfio vfio-platform\n");
 }
 
+TEST_CASE("a user who may not open VFIO is told so") {
+  Board board;
+  board.kernel.host.vfio_error = EACCES;
+  CHECK(CanComplaint(board) ==
+        "no permission to use VFIO\n"
+        "  open /dev/vfio/vfio: Permission denied\n"
+        "to fix it:\n"
+        "  run as root\n");
+}
+
 TEST_CASE("another VFIO is refused") {
   Board board;
   board.kernel.host.vfio_version = 1;

@@ -53,6 +53,16 @@ TEST_CASE("a host without iommufd says what it takes") {
         "  the kernel needs CONFIG_IOMMUFD; backend = \"group\" does without\n");
 }
 
+TEST_CASE("a user who may not open iommufd is told so") {
+  CdevBoard board;
+  board.kernel.host.iommufd_error = EACCES;
+  CHECK(Complaint(board) ==
+        "no permission to use iommufd\n"
+        "  open /dev/iommu: Permission denied\n"
+        "to fix it:\n"
+        "  run as root, or have a launcher pass iommu_fd and device_fd\n");
+}
+
 TEST_CASE("a device without a character device says what makes one") {
   Board board;
   board.AddCan();

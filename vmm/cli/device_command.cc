@@ -146,7 +146,7 @@ void BindAll(const HostSysfs& sysfs, const std::vector<HostDevice>& devices) {
       bound.push_back(device);
     }
   } catch (...) {
-    for (const HostDevice& device : bound) sysfs.GiveBack(device.bus, device.name);
+    for (const HostDevice& device : bound) sysfs.GiveBack(device);
     throw;
   }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/cli/run_command.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -132,7 +134,7 @@ Prepared Prepare(const VmConfig& config, HostKernel& kernel, const HostSysfs& sy
   return {std::move(kvm), std::move(images), std::move(opened), std::move(plan)};
 }
 
-int Show(const CommandLine& line, const Prepared& prepared) {
+void Show(const CommandLine& line, const Prepared& prepared) {
   // A run finds out by itself, without the time that a virtual machine to ask takes.
   CheckGic(prepared.kvm, prepared.plan);
   const std::vector<std::byte> tree = BuildGuestTree(prepared.plan, {});
@@ -146,7 +148,6 @@ int Show(const CommandLine& line, const Prepared& prepared) {
   } else {
     std::printf("%s: ok\n", prepared.plan.config.name.c_str());
   }
-  return 0;
 }
 
 // VFIO's no-IOMMU mode is not silent about itself in the kernel's log, and must not be here.
@@ -176,14 +177,29 @@ void TellOfIdentity(const VmPlan& plan) {
                names.c_str());
 }
 
+// Files that are written must be none that are read.
+void CheckOutputs(const CommandLine& line, const VmConfig& config) {
+  if (line.command == Command::kDumpDtb) {
+    CheckIsNoInput("--dump-dtb", line.dtb, {line.config});
+    CheckIsNoInput("--dump-dtb", line.dtb, OwnFiles(config));
+  }
+  if (!line.stats) return;
+  CheckIsNoInput("--stats", *line.stats, OwnFiles(config));
+  // What a run cannot write at its end it must not start with.
+  WriteStatisticsFile(*line.stats, "");
+}
+
 // `statistics` is filled as far as it goes, also when this throws.
 StopReason RunGuest(const VmConfig& config, HostKernel& kernel, const HostSysfs& sysfs,
-                    StopSignals& stop_signals, PhaseClock& clock, Statistics& statistics) {
+                    PhaseClock& clock, Statistics& statistics) {
+  StopSignals stop_signals;
   Prepared prepared = Prepare(config, kernel, sysfs, clock);
   TellOfMissingIommu(prepared.plan);
   TellOfIdentity(prepared.plan);
   Machine machine(kernel, sysfs, prepared.kvm, prepared.plan, prepared.images,
                   std::move(prepared.opened), stop_signals);
+  // What planning needed, the host's device tree above all, goes back to the host.
+  malloc_trim(0);
   clock.End("machine");
   const auto collect = [&] {
     statistics = machine.statistics();
@@ -207,7 +223,8 @@ VmConfig ReadVmConfig(const std::string& path) {
   try {
     text = ReadTextFile(path);
   } catch (const std::exception& error) {
-    throw ConfigError(error.what());
+    throw ConfigError(std::string(error.what()) +
+                      "\nto fix it:\n  give --config the path of a machine's configuration");
   }
   return ParseVmConfig(text, path);
 }
@@ -218,15 +235,6 @@ int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
     return 0;
   }
   PhaseClock clock;
-  if (line.command != Command::kRun) {
-    const VmConfig config = ReadVmConfig(line.config);
-    if (line.command == Command::kDumpDtb) {
-      CheckIsNoInput("--dump-dtb", line.dtb, {line.config});
-      CheckIsNoInput("--dump-dtb", line.dtb, OwnFiles(config));
-    }
-    return Show(line, Prepare(config, kernel, sysfs, clock));
-  }
-  StopSignals stop_signals;
   Statistics statistics;
   const auto write_failure = [&](int status) {
     if (statistics.startup.empty()) statistics.startup = clock.phases();
@@ -242,13 +250,15 @@ int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
   }
   clock.End("config");
   statistics.name = config.name;
-  if (line.stats) {
-    CheckIsNoInput("--stats", *line.stats, OwnFiles(config));
-    // What a run cannot write at its end it must not start with.
-    WriteStatisticsFile(*line.stats, "");
-  }
+  CheckOutputs(line, config);
   try {
-    const StopReason reason = RunGuest(config, kernel, sysfs, stop_signals, clock, statistics);
+    if (line.command != Command::kRun) {
+      Show(line, Prepare(config, kernel, sysfs, clock));
+      statistics.startup = clock.phases();
+      WriteStatistics(line, statistics, 0, "not-run");
+      return 0;
+    }
+    const StopReason reason = RunGuest(config, kernel, sysfs, clock, statistics);
     const int status = ExitStatus(reason);
     if (status != 0) std::fprintf(stderr, "microvm: the guest failed: %s\n", ToString(reason));
     WriteStatistics(line, statistics, status, ToString(reason));

@@ -20,6 +20,9 @@ HostKernel& Files() {
   return kernel;
 }
 
+// More than any text or device tree has; /dev/zero has more.
+constexpr std::size_t kLargestFile = std::size_t{64} << 20;
+
 template <typename Container>
 Container ReadWhole(const std::string& path) {
   const Fd fd = OpenFd(Files(), path, O_RDONLY);
@@ -30,6 +33,7 @@ Container ReadWhole(const std::string& path) {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) ThrowErrno(("read " + path).c_str());
     if (count == 0) return content;
+    if (content.size() > kLargestFile) throw Error(path + " is larger than 64 MiB");
     const auto* first = reinterpret_cast<const typename Container::value_type*>(chunk.data());
     content.insert(content.end(), first, first + count);
   }
@@ -51,7 +55,9 @@ void WriteAttribute(const std::string& path, std::string_view text) {
 }
 
 void WriteFile(const std::string& path, std::string_view content) {
-  const Fd fd(Files(), ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  // A FIFO that nobody reads is an error, and not something to wait for.
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC;
+  const Fd fd(Files(), ::open(path.c_str(), kFlags, 0644));
   if (!fd) ThrowErrno(("open " + path).c_str());
   while (!content.empty()) {
     const ssize_t count = ::write(fd.get(), content.data(), content.size());

@@ -102,7 +102,8 @@ std::vector<std::string> NamesIn(const fs::path& folder) {
 bool LooksSimilar(const std::string& name, const std::string& other) {
   const std::string suffix = name.substr(std::min(name.find('.'), name.size()));
   const std::string prefix = name.substr(0, name.find('.'));
-  return (suffix.size() > 1 && other.ends_with(suffix)) || other.starts_with(prefix);
+  return (suffix.size() > 1 && other.ends_with(suffix)) ||
+         (!prefix.empty() && other.starts_with(prefix));
 }
 
 const char* BindRemedy(int error) {
@@ -165,13 +166,17 @@ HostDevice HostSysfs::Read(HostBus bus, const std::string& name) const {
 }
 
 HostDevice HostSysfs::Find(const std::string& name) const {
+  constexpr unsigned kMostSimilar = 8;
   std::string similar;
+  unsigned count = 0;
   for (const HostBus bus : kBuses) {
     for (const std::string& candidate : NamesIn(BusPath(bus) / "devices")) {
       if (candidate == name) return Read(bus, name);
-      if (LooksSimilar(name, candidate)) similar += "\n  " + candidate;
+      if (!LooksSimilar(name, candidate)) continue;
+      if (++count <= kMostSimilar) similar += "\n  " + candidate;
     }
   }
+  if (count > kMostSimilar) similar += "\n  and " + std::to_string(count - kMostSimilar) + " more";
   throw Error("no device '" + name + "' under /sys/bus/platform/devices",
               similar.empty() ? "list the host's devices: microvm device list"
                               : "did you mean one of these?" + similar);
@@ -339,15 +344,24 @@ void HostSysfs::BindToVfio(const HostDevice& device) const {
     if (!device.driver.empty()) WriteAttribute((path / "driver/unbind").string(), device.name);
     WriteAttribute((driver_path / "bind").string(), device.name);
   } catch (const std::exception& error) {
-    GiveBack(device.bus, device.name);
+    GiveBack(device);
     std::throw_with_nested(
         Error("cannot bind '" + device.name + "' to " + driver, BindRemedy(ErrnoOf(error))));
   }
 }
 
-void HostSysfs::GiveBack(HostBus bus, const std::string& name) const noexcept {
+void HostSysfs::GiveBack(const HostDevice& before) const noexcept {
+  const std::string& name = before.name;
   try {
-    UnbindFromVfio(Read(bus, name));
+    const fs::path path = DevicePath(before);
+    WriteAttribute((path / "driver_override").string(),
+                   before.driver_override.empty() ? "\n" : before.driver_override);
+    if (Read(before.bus, name).bound_to_vfio()) {
+      WriteAttribute((path / "driver/unbind").string(), name);
+    }
+    if (!before.driver.empty()) {
+      WriteAttribute((BusPath(before.bus) / "drivers_probe").string(), name);
+    }
   } catch (const std::exception& error) {
     // The first failure is the one to report; without permission this one is bound to follow.
     if (ErrnoOf(error) == EACCES) return;

@@ -73,8 +73,9 @@ class HostSysfs {
 
   // Binds the device to VFIO's driver, unbinding its present one; throws a chain with the remedy.
   void BindToVfio(const HostDevice& device) const;
-  // As UnbindFromVfio, on the way out of a failure: what goes wrong is only logged.
-  void GiveBack(HostBus bus, const std::string& name) const noexcept;
+  // On the way out of a failure, has the device as it was read `before`: with its override, with a
+  // driver if it had one. What goes wrong is only logged.
+  void GiveBack(const HostDevice& before) const noexcept;
   // Gives the device back to the driver that the host would choose.
   void UnbindFromVfio(const HostDevice& device) const;
 

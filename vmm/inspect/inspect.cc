@@ -50,7 +50,7 @@ std::vector<InterruptView> Interrupts(const HostIndex& index, const IndexedNode&
     if (!IsInterrupt(reference)) continue;
     InterruptView view;
     view.name = NameAt(device.node, "interrupt-names", views.size());
-    view.line = ReadInterruptLine(index.tree(), device.node, reference);
+    view.line = ReadInterruptLine(index.tree(), device.node, reference.target, reference.arguments);
     view.shared_with = index.SharersOf(device.node, reference);
     view.duplicate = std::any_of(views.begin(), views.end(), [&](const InterruptView& other) {
       const auto& [a, b] = std::pair(other.line, view.line);

@@ -8,8 +8,8 @@
 #include "vmm/config/vm_config.h"
 #include "vmm/inspect/dma.h"
 #include "vmm/inspect/host_index.h"
-#include "vmm/inspect/interrupts.h"
 #include "vmm/plan/device_facts.h"
+#include "vmm/plan/interrupt_line.h"
 
 namespace microvm {
 

@@ -3,6 +3,8 @@
 
 #include <cinttypes>
 #include <cstdio>
+#include <map>
+#include <string>
 
 #include "vmm/host/error.h"
 
@@ -34,18 +36,24 @@ InterruptWatch::InterruptWatch(HostKernel& kernel, const HostSysfs& sysfs,
 }
 
 void InterruptWatch::Look(const SpiReader& read_spi) noexcept {
+  std::map<std::uint32_t, std::uint64_t> counts;
   try {
-    const auto counts = sysfs_.GicInterrupts();
-    for (Line& line : lines_) {
-      if (line.given_up) continue;
-      line.given_up = true;  // unless it goes well
-      LookAt(line, CountOf(counts, line.host_intid), read_spi);
-      line.given_up = false;
-    }
+    counts = sysfs_.GicInterrupts();
   } catch (const std::exception& error) {
-    if (log_.Take() == 0) return;
-    std::fprintf(stderr, "microvm: an interrupt cannot be watched any more\n%s",
-                 FormatChain(error).c_str());
+    return Complain("interrupts cannot be watched at present", error);
+  }
+  for (Line& line : lines_) {
+    if (line.given_up) continue;
+    try {
+      LookAt(line, CountOf(counts, line.host_intid), read_spi);
+    } catch (const std::exception& error) {
+      line.given_up = true;
+      const VfioPlatformDevice& device = *devices_[line.device];
+      Complain(device.name() + ": interrupt " +
+                   std::to_string(device.plan().interrupts[line.interrupt].index) +
+                   " cannot be watched any more",
+               error);
+    }
   }
 }
 
@@ -62,6 +70,11 @@ void InterruptWatch::LookAt(Line& line, std::optional<std::uint64_t> count,
   device.Unmask(line.interrupt);
   ++line.rearmed;
   Report(line, state);
+}
+
+void InterruptWatch::Complain(const std::string& what, const std::exception& error) noexcept {
+  if (log_.Take() == 0) return;
+  std::fprintf(stderr, "microvm: %s\n%s", what.c_str(), FormatChain(error).c_str());
 }
 
 void InterruptWatch::Report(const Line& line, const SpiState& state) noexcept {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <exception>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "arch/arm64/gic.h"
@@ -50,6 +52,7 @@ class InterruptWatch {
   };
 
   void LookAt(Line& line, std::optional<std::uint64_t> count, const SpiReader& read_spi);
+  void Complain(const std::string& what, const std::exception& error) noexcept;
   void Report(const Line& line, const SpiState& state) noexcept;
 
   const HostSysfs& sysfs_;

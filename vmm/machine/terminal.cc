@@ -14,9 +14,9 @@ namespace {
 
 // Those whose default action is our end, but SIGPIPE, which is ignored, and those that stop a
 // guest.
-constexpr std::array kFatalSignals = {SIGSEGV, SIGBUS,  SIGABRT, SIGILL,    SIGFPE,
-                                      SIGSYS,  SIGTRAP, SIGALRM, SIGVTALRM, SIGPROF,
-                                      SIGUSR1, SIGUSR2, SIGXCPU, SIGIO};
+constexpr std::array kFatalSignals = {SIGSEGV, SIGBUS,  SIGABRT,   SIGILL,   SIGFPE,  SIGSYS,
+                                      SIGTRAP, SIGALRM, SIGVTALRM, SIGPROF,  SIGUSR1, SIGUSR2,
+                                      SIGXCPU, SIGIO,   SIGPWR,    SIGSTKFLT};
 
 // What a signal handler needs to restore the terminal; tcsetattr is async-signal-safe.
 termios saved_mode;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
@@ -54,6 +54,8 @@ RawTerminal::RawTerminal() {
   action.sa_handler = RestoreAndDie;
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   for (const int signal : kFatalSignals) sigaction(signal, &action, nullptr);
+  // The first of them kicks vCPUs.
+  for (int signal = SIGRTMIN + 1; signal <= SIGRTMAX; ++signal) sigaction(signal, &action, nullptr);
   if (!MakeRaw()) {
     must_restore = false;
     ThrowErrno("tcsetattr");

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <system_error>
 #include <utility>
 
@@ -16,6 +17,8 @@
 
 namespace microvm {
 namespace {
+
+constexpr char kNote = '@';
 
 // io_uring/rsrc.c: io_buffer_validate.
 constexpr std::size_t kLargestBuffer = std::size_t{1} << 30;
@@ -122,14 +125,56 @@ IdentityRam::LockedFile::LockedFile(HostKernel& kernel, const IdentityRamOptions
   }
   left_over_ = status.st_size != 0;
   kept_ = left_over_;
-  if (left_over_ && !std::cmp_equal(status.st_size, options.size_bytes)) {
-    throw Error(
-        "it is left over from a machine that was killed, whose devices may still write to "
-        "it, and which had " +
-            std::to_string(status.st_size >> 20) + " MiB, not " +
-            std::to_string(options.size_bytes >> 20),
-        "start it once with memory.size as it was; or, if its devices are at rest: rm " + path_);
+  if (left_over_) CheckLeftOver(static_cast<std::uint64_t>(status.st_size), options);
+}
+
+void IdentityRam::LockedFile::CheckLeftOver(std::uint64_t size_bytes,
+                                            const IdentityRamOptions& options) const {
+  constexpr const char* kLeftOver =
+      "it is left over from a machine that was killed, whose devices may still write to it, and "
+      "which had ";
+  const std::string remedy = "; or, if its devices are at rest: rm " + path_;
+  if (size_bytes != options.size_bytes) {
+    throw Error(kLeftOver + std::to_string(size_bytes >> 20) + " MiB, not " +
+                    std::to_string(options.size_bytes >> 20),
+                "start it once with memory.size as it was" + remedy);
   }
+  for (const std::string& device : NotedDevices()) {
+    if (std::find(options.devices.begin(), options.devices.end(), device) !=
+        options.devices.end()) {
+      continue;
+    }
+    throw Error(kLeftOver + ("'" + device + "'"),
+                "start it once with the devices that it had" + remedy);
+  }
+}
+
+void IdentityRam::LockedFile::NoteDevices(HostKernel& kernel,
+                                          const std::vector<std::string>& devices) {
+  if (!left_over_) {
+    for (const std::string& device : NotedDevices()) Remove(path_ + kNote + device);
+  }
+  for (const std::string& device : devices) {
+    notes_.push_back(path_ + kNote + device);
+    OpenFd(kernel, notes_.back(), O_RDWR | O_CREAT | O_NOFOLLOW);
+  }
+}
+
+std::vector<std::string> IdentityRam::LockedFile::NotedDevices() const {
+  const std::string prefix = path_.substr(path_.rfind('/') + 1) + kNote;
+  std::vector<std::string> devices;
+  for (const auto& entry : std::filesystem::directory_iterator(Folder(path_))) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(prefix)) devices.push_back(name.substr(prefix.size()));
+  }
+  std::sort(devices.begin(), devices.end());
+  return devices;
+}
+
+void IdentityRam::LockedFile::Remove(const std::string& path) const noexcept {
+  if (fd_.kernel().Unlink(path.c_str()) == 0) return;
+  std::fprintf(stderr, "microvm: unlink %s: %s\n", path.c_str(),
+               std::generic_category().message(errno).c_str());
 }
 
 IdentityRam::LockedFile::~LockedFile() {
@@ -138,10 +183,11 @@ IdentityRam::LockedFile::~LockedFile() {
                  "microvm: %s is kept, and its huge pages with it: a device may still write to "
                  "them; the next start brings the devices to rest; if they are: rm %s\n",
                  path_.c_str(), path_.c_str());
-  } else if (fd_.kernel().Unlink(path_.c_str()) != 0) {
-    std::fprintf(stderr, "microvm: unlink %s: %s\n", path_.c_str(),
-                 std::generic_category().message(errno).c_str());
+    return;
   }
+  // While the lock is on the file that others find.
+  for (const std::string& note : notes_) Remove(note);
+  Remove(path_);
 }
 
 void IdentityRam::LockedFile::CheckFileSystem(HostKernel& kernel,
@@ -165,6 +211,7 @@ void IdentityRam::LockedFile::CheckFileSystem(HostKernel& kernel,
 
 IdentityRam::IdentityRam(HostKernel& kernel, const IdentityRamOptions& options)
     : file_(kernel, options) {
+  file_.NoteDevices(kernel, options.devices);
   if (!left_over() &&
       kernel.Ftruncate(file_.fd().get(), static_cast<off_t>(options.size_bytes)) != 0) {
     ThrowErrno("ftruncate");

@@ -15,7 +15,8 @@ namespace microvm {
 struct IdentityRamOptions {
   std::string path;  // of a file in a hugetlbfs
   std::uint64_t size_bytes = 0;
-  std::uint64_t page_bytes = 0;  // of that hugetlbfs; divides size_bytes
+  std::uint64_t page_bytes = 0;           // of that hugetlbfs; divides size_bytes
+  std::vector<std::string> devices = {};  // that can reach the RAM
 };
 
 // RAM for devices that reach memory without an IOMMU: huge pages of the host, each of which the
@@ -24,7 +25,8 @@ struct IdentityRamOptions {
 // The pages belong to a file, and a file of hugetlbfs keeps its pages until it is removed. That is
 // what stands between a device that still writes and the host's memory when the program is killed:
 // the next start finds the file, with the same pages at the same addresses. It is removed by the
-// destructor, unless a device may still reach it.
+// destructor, unless a device may still reach it. Which devices can is noted beside it, by empty
+// files named PATH@DEVICE: only a machine that has all of them can bring them all to rest.
 //
 // Huge pages do not move by themselves: Linux compacts memory around them. They are moved where
 // memory is taken offline or contiguous memory is asked for (mm/memory_hotplug.c,
@@ -66,11 +68,18 @@ class IdentityRam {
     [[nodiscard]] bool left_over() const { return left_over_; }
     void Keep() { kept_ = true; }
     void GiveBack() { kept_ = false; }
+    // To be done before the file has a page.
+    void NoteDevices(HostKernel& kernel, const std::vector<std::string>& devices);
 
    private:
     void CheckFileSystem(HostKernel& kernel, const IdentityRamOptions& options) const;
+    void CheckLeftOver(std::uint64_t size_bytes, const IdentityRamOptions& options) const;
+    // Those noted, sorted.
+    [[nodiscard]] std::vector<std::string> NotedDevices() const;
+    void Remove(const std::string& path) const noexcept;
 
     std::string path_;
+    std::vector<std::string> notes_;  // paths
     Fd fd_;
     bool left_over_ = false;
     bool kept_ = false;

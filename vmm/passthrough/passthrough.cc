@@ -145,7 +145,7 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
     facts.regions.push_back({region.size_bytes, region.mappable});
   }
   facts.page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  const std::vector<HostInterrupt> lines = HostInterrupts(*tree, *node);
+  const std::vector<InterruptLine> lines = HostInterrupts(*tree, *node);
   for (std::size_t index = 0; index < device.interrupts().size(); ++index) {
     const VfioInterrupt& interrupt = device.interrupts()[index];
     facts.interrupts.push_back({interrupt.automasked, interrupt.taken});
@@ -160,14 +160,15 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
   return facts;
 }
 
-std::unique_ptr<IdentityRam> OpenIdentityRam(HostKernel& kernel, const MemoryConfig& config) {
-  const std::string path = config.identity_file->string();
-  return WithContext(Error("memory.identity_file " + path), [&] {
-    return std::make_unique<IdentityRam>(
-        kernel,
-        IdentityRamOptions{
-            .path = path, .size_bytes = config.size_bytes, .page_bytes = config.hugepage_bytes});
-  });
+std::unique_ptr<IdentityRam> OpenIdentityRam(HostKernel& kernel, const VmConfig& config) {
+  IdentityRamOptions options{.path = config.memory.identity_file->string(),
+                             .size_bytes = config.memory.size_bytes,
+                             .page_bytes = config.memory.hugepage_bytes};
+  for (const PlatformConfig& device : config.platform) {
+    if (device.dma == DmaMode::kIdentity) options.devices.push_back(device.host);
+  }
+  return WithContext(Error("memory.identity_file " + options.path),
+                     [&] { return std::make_unique<IdentityRam>(kernel, options); });
 }
 
 }  // namespace
@@ -261,7 +262,7 @@ OpenedDevices OpenDevices(HostKernel& kernel, const HostSysfs& sysfs, const VmCo
     WithContext(Error("cannot pass through '" + config.platform[index].host + "'"),
                 [&] { opened.facts[index].mappable = entry.space->MappableRanges(); });
   }
-  if (config.memory.identity_file) opened.identity_ram = OpenIdentityRam(kernel, config.memory);
+  if (config.memory.identity_file) opened.identity_ram = OpenIdentityRam(kernel, config);
   for (DeviceFacts& facts : opened.facts) {
     if (facts.config.dma == DmaMode::kIdentity) facts.mappable = opened.identity_ram->ranges();
   }

@@ -10,9 +10,9 @@
 namespace microvm {
 namespace {
 
-std::vector<HostInterrupt> InterruptsOf(const DeviceFacts& facts) {
+std::vector<InterruptLine> InterruptsOf(const DeviceFacts& facts) {
   const auto node = facts.tree->Find(facts.node_path);
-  return node ? HostInterrupts(*facts.tree, *node) : std::vector<HostInterrupt>();
+  return node ? HostInterrupts(*facts.tree, *node) : std::vector<InterruptLine>();
 }
 
 void CheckNotTaken(const DeviceFacts& facts, std::uint32_t index) {
@@ -55,7 +55,7 @@ KeptInterrupts FindKeptInterrupts(const DeviceFacts& facts) {
 
 std::vector<PlannedInterrupt> PlanInterrupts(const DeviceFacts& facts, const KeptInterrupts& kept,
                                              SpiAllocator& spis) {
-  const std::vector<HostInterrupt> host = InterruptsOf(facts);
+  const std::vector<InterruptLine> host = InterruptsOf(facts);
   const std::vector<std::uint32_t>& wanted = facts.config.spis;
   std::map<std::uint32_t, Spi> lines;
   std::vector<PlannedInterrupt> planned;

@@ -133,7 +133,8 @@ struct VmPlan {
 // count on from kFirstFree.
 enum class Phandle : std::uint32_t { kGic = 1, kConsoleClock = 2, kConsole = 3, kFirstFree = 4 };
 
-// Decides everything, or throws one Error with every conflict found. Pure.
+// Decides everything, or throws Error: that there is no place for RAM, or else one with every
+// conflict found. Pure.
 VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
                 const BootFacts& boot, const HostLimits& limits, const PlatformLayout& usual);
 

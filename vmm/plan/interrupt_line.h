@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "vmm/fdt/device_tree.h"
-#include "vmm/fdt/references.h"
 #include "vmm/plan/vm_plan.h"
 
 namespace microvm {
@@ -22,10 +21,10 @@ struct InterruptLine {
 };
 
 // Follows `interrupt-map` upwards, and reads GIC specifiers (bindings/interrupt-controller/
-// arm,gic.yaml, arm,gic-v3.yaml) and those of two cells (interrupts.txt). `interrupt` is an entry
-// of `interrupts` or `interrupts-extended` of `node`. Throws Error naming the nexus if its map is
-// malformed or leads round in a circle.
+// arm,gic.yaml, arm,gic-v3.yaml) and those of two cells (interrupts.txt). `node` has the interrupt,
+// whose specifier is for `controller`. Throws Error naming the nexus if its map is malformed or
+// leads round in a circle.
 InterruptLine ReadInterruptLine(const DeviceTree& tree, const DtNode& node,
-                                const Reference& interrupt);
+                                const DtNode& controller, std::vector<std::uint32_t> specifier);
 
 }  // namespace microvm

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/inspect/interrupts.h"
+#include "vmm/plan/interrupt_line.h"
 
 #include <algorithm>
 #include <array>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "vmm/host/error.h"
 
@@ -109,8 +110,8 @@ void ReadGicSpecifier(InterruptLine& line) {
 }  // namespace
 
 InterruptLine ReadInterruptLine(const DeviceTree& tree, const DtNode& node,
-                                const Reference& interrupt) {
-  Signal signal{interrupt.target, {}, interrupt.arguments};
+                                const DtNode& controller, std::vector<std::uint32_t> specifier) {
+  Signal signal{controller, {}, std::move(specifier)};
   // The unit address, as far as a nexus looks at it.
   if (const auto reg = node.Property("reg")) signal.address = reg->Cells().value_or(signal.address);
   for (int step = 0;; ++step) {
