@@ -105,6 +105,26 @@ TEST_CASE(
         "not a device tree: its version is older than 16\n");
 }
 
+// A root with one property, whose length in the blob is this.
+std::string WithLength(std::uint32_t length) {
+  FdtWriter fdt;
+  fdt.Node("", [&] { fdt.Cells("property", {1}); });
+  Blob blob = fdt.Finish();
+  // Behind the root's token and name, and the property's token.
+  const auto place = static_cast<std::size_t>(fdt_off_dt_struct(blob.data())) + 12;
+  REQUIRE(fdt32_ld(reinterpret_cast<const fdt32_t*>(&blob[place])) == 4);
+  fdt32_st(&blob[place], length);
+  return fakes::ChainOf([&] { DeviceTree tree(std::move(blob)); });
+}
+
+TEST_CASE("a length that leads out of the tree, or back, is an Error") {
+  CHECK(WithLength(4) == "");
+  for (const std::uint32_t length : {16U, 0x7fff'fff0U, 0x8000'0000U, 0xffff'fff8U, 0xffff'fffdU}) {
+    CAPTURE(length);
+    CHECK(WithLength(length) == "not a device tree: byte 8 of its structure is wrong\n");
+  }
+}
+
 TEST_CASE("what is no tree at all is an Error that says so") {
   const auto chain = [](std::size_t length, std::byte fill) {
     return fakes::ChainOf([&] { DeviceTree tree(Blob(length, fill)); });

@@ -15,7 +15,7 @@ CASES = {
     "--config twice": ("--config /tmp/ok.toml --config /tmp/ok.toml", "twice"),
     "a file without --config": ("/tmp/ok.toml", "/tmp/ok.toml"),
     "--check with --print-plan": ("--config /tmp/ok.toml --check --print-plan", "exclude"),
-    "--stats without a run": ("--config /tmp/ok.toml --check --stats /tmp/s", "--stats"),
+    "--stats of no plan": ("--config /tmp/ok.toml --print-restart --stats /tmp/s", "statistics"),
     "device without a verb": ("device", "list, inspect, bind or unbind"),
     "an unknown verb": ("device frob", "frob.*no such command"),
     "device inspect without a name": ("device inspect", "inspect takes one name"),

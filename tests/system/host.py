@@ -108,7 +108,8 @@ class Machine:
                  stdin="/dev/null"):
         self.board = board
         board.write("/tmp/vm.toml", config)
-        board.read(f"rm -f /tmp/stats.json /tmp/status; {before}\n"
+        # Emptied here: who waits for a word in them must not find that of the machine before.
+        board.read(f"rm -f /tmp/stats.json /tmp/status; : >/tmp/out; : >/tmp/err; {before}\n"
                    f"{{ microvm --config /tmp/vm.toml {arguments} <{stdin} >/tmp/out 2>/tmp/err;"
                    " echo $? >/tmp/status; } &")
 

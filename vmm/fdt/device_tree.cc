@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "vmm/fdt/fdt_writer.h"
+#include "vmm/fdt/structure_check.h"
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
 
@@ -132,11 +133,7 @@ bool DtNode::IsEnabled() const {
 
 DeviceTree::DeviceTree(std::vector<std::byte> blob) : blob_(std::move(blob)) {
   if (blob_.size() < sizeof(fdt_header)) throw Error("not a device tree: too short");
-  // Names of nodes were paths before version 16 (Devicetree Specification 5.2), and libfdt 1.6.1
-  // follows a null pointer where one is none.
-  if (fdt_magic(blob_.data()) == FDT_MAGIC && fdt_version(blob_.data()) < 16) {
-    throw Error("not a device tree: its version is older than 16");
-  }
+  CheckStructure(blob_);
   const int error = fdt_check_full(blob_.data(), blob_.size());
   if (error != 0) throw Error(std::string("not a device tree: ") + fdt_strerror(error));
   MakeIndex();

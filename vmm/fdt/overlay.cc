@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <optional>
 
 #include "vmm/host/error.h"
 
@@ -69,6 +71,57 @@ std::string Child(const std::string& path, std::string_view name) {
   return (path == "/" ? path : path + "/") + std::string(name);
 }
 
+// That a cell of the property of a node can be at `offset`.
+void CheckCell(const DeviceTree& overlay, const std::string& path, std::string_view property,
+               std::optional<std::uint32_t> offset, const std::string& file) {
+  const auto node = overlay.Find(path);
+  const auto found = node ? node->Property(property) : std::nullopt;
+  if (found && offset && found->value.size() >= 4 && *offset <= found->value.size() - 4) return;
+  throw Complaint(file, path + ": " + std::string(property),
+                  "its fixups name a cell that it does not have", "make it with dtc -@");
+}
+
+// `__local_fixups__` has the shape of the overlay; its properties are lists of offsets.
+void CheckLocalFixups(const DeviceTree& overlay, const DtNode& fixups, const std::string& path,
+                      const std::string& file) {
+  for (const DtProperty& property : fixups.properties()) {
+    const auto offsets = property.Cells();
+    if (!offsets) CheckCell(overlay, path, property.name, std::nullopt, file);
+    for (const std::uint32_t offset : *offsets) {
+      CheckCell(overlay, path, property.name, offset, file);
+    }
+  }
+  for (const DtNode& child : fixups.children()) {
+    CheckLocalFixups(overlay, child, Child(path, child.name()), file);
+  }
+}
+
+// A use of a label, as "/fragment@0:target:0".
+void CheckUse(const DeviceTree& overlay, const std::string& use, const std::string& file) {
+  const std::size_t first = use.find(':');
+  const std::size_t last = use.rfind(':');
+  const std::string path = use.substr(0, first);
+  if (first == last) CheckCell(overlay, path, "", std::nullopt, file);
+  std::uint32_t offset = 0;
+  const char* end = use.data() + use.size();
+  const auto [stopped, error] = std::from_chars(use.data() + last + 1, end, offset);
+  const bool is_number = error == std::errc() && stopped == end;
+  CheckCell(overlay, path, use.substr(first + 1, last - first - 1),
+            is_number ? std::optional(offset) : std::nullopt, file);
+}
+
+// libfdt 1.6.1 takes for granted that fixups are of cells that there are.
+void CheckFixups(const DeviceTree& overlay, const std::string& file) {
+  if (const auto fixups = overlay.Find("/__local_fixups__")) {
+    CheckLocalFixups(overlay, *fixups, "/", file);
+  }
+  const auto fixups = overlay.Find("/__fixups__");
+  if (!fixups) return;
+  for (const DtProperty& label : fixups->properties()) {
+    for (const std::string& use : label.Strings()) CheckUse(overlay, use, file);
+  }
+}
+
 }  // namespace
 
 void OverlayMerger::CheckNode(const DtNode& overlay, const DeviceTree& tree,
@@ -102,6 +155,7 @@ std::vector<std::byte> OverlayMerger::Merge(std::span<const std::byte> tree,
   const DeviceTree parsed =
       WithContext(Error("overlay " + file), [&] { return DeviceTree(overlay); });
   CheckLabels(parsed, base, file);
+  CheckFixups(parsed, file);
   bool has_fragment = false;
   for (const DtNode& fragment : parsed.root().children()) {
     const std::vector<DtNode> inside = fragment.children();
