@@ -115,7 +115,7 @@ std::size_t Mistakes(std::string_view one, std::string_view other) {
       row[at + 1] = std::min({replaced, diagonal + 1, row[at] + 1});
     }
   }
-  return row.back();
+  return row[other.size()];
 }
 
 }  // namespace
