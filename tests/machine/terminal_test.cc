@@ -38,6 +38,8 @@ class Child {
     const int terminal = ::open(slave.c_str(), O_RDWR);
     ::ioctl(terminal, TIOCSCTTY, 0);
     for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(terminal, stream);
+    // Ended by a signal, it cannot remove its own.
+    ::setenv("TMPDIR", folder_.path().c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
     std::_Exit(body());
   }
   Child(const Child&) = delete;
@@ -80,6 +82,7 @@ class Child {
   }
 
  private:
+  fakes::TemporaryFolder folder_;
   fakes::RealFd master_;
   termios mode_{};  // before it
   pid_t pid_ = 0;
