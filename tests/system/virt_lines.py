@@ -214,7 +214,7 @@ def deaf(board):
 def slow_guest(board):
     """A guest that is slow to take its interrupt is not taken for one that lost it."""
     with bound(board):
-        run = Finished(board, configuration("mode=early count=10 wait_us=16000000") + PL031_AT_REST, timeout=240)
+        run = Finished(board, configuration("mode=early count=10 wait_us=25000000") + PL031_AT_REST, timeout=240)
     guest_is_content(run, "early")
     equal("log", run.errors, "")
     equal("rearmed_interrupts", run.statistics["devices"][0]["rearmed_interrupts"], 0)
