@@ -71,19 +71,20 @@ VfioInterrupt VfioDevice::ReadInterrupt(std::uint32_t index) {
     }
     return VfioInterrupt{.automasked = (info.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0};
   });
-  interrupt.taken = IsTaken(index);
+  interrupt.line_error = LineError(index);
   return interrupt;
 }
 
 // vfio_platform_irq.c keeps what request_irq answered when the device was opened, and gives it to
 // whatever is asked of the interrupt: also to taking away the trigger that there is not yet.
-bool VfioDevice::IsTaken(std::uint32_t index) {
+int VfioDevice::LineError(std::uint32_t index) {
   try {
     SetEvent(index, VFIO_IRQ_SET_ACTION_TRIGGER, -1);
-    return false;
+    return 0;
   } catch (const std::exception& error) {
-    if (ErrnoOf(error) != EBUSY) throw;
-    return true;
+    const int number = ErrnoOf(error);
+    if (number != EBUSY && number != EINVAL) throw;
+    return number;
   }
 }
 

@@ -22,7 +22,9 @@ struct VfioRegion {
 // An interrupt of a VFIO device. Platform devices have automasked (level) and edge interrupts.
 struct VfioInterrupt {
   bool automasked = false;  // level: the kernel masks the line until it is told to unmask it
-  bool taken = false;  // another has the line: the kernel could not have it, and it cannot be armed
+  // What the kernel was told when it asked for the line: EBUSY, another has it; EINVAL, it cannot
+  // be asked for (kernel/irq/manage.c: request_threaded_irq). 0: it can be armed.
+  int line_error = 0;
 };
 
 // One VFIO device: typed ioctls on its descriptor (include/uapi/linux/vfio.h). The constructor
@@ -62,7 +64,7 @@ class VfioDevice {
   void SetState(std::uint32_t index, std::uint32_t action, std::uint32_t count);
   [[nodiscard]] VfioRegion ReadRegion(std::uint32_t index) const;
   [[nodiscard]] VfioInterrupt ReadInterrupt(std::uint32_t index);
-  [[nodiscard]] bool IsTaken(std::uint32_t index);
+  [[nodiscard]] int LineError(std::uint32_t index);
 
   Fd fd_;
   bool can_reset_ = false;

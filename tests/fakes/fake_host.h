@@ -38,7 +38,7 @@ struct FakeRegion {
 
 struct FakeIrq {
   bool level = true;
-  bool taken = false;  // request_irq failed: somebody else has the line
+  int line_error = 0;  // what request_irq said
 };
 
 // A device bound to VFIO's platform driver.

@@ -133,7 +133,7 @@ long FakeDevice::SetIrqs(const std::byte* argument) {
     default:
       return -EINVAL;
   }
-  if (spec_.irqs[set.index].taken) return -EBUSY;
+  if (spec_.irqs[set.index].line_error != 0) return -spec_.irqs[set.index].line_error;
   Irq& irq = irqs_[set.index];
   switch (set.flags & VFIO_IRQ_SET_ACTION_TYPE_MASK) {
     case VFIO_IRQ_SET_ACTION_MASK:

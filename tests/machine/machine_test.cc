@@ -262,7 +262,7 @@ TEST_CASE("a host without vGICv3 is refused with what it takes") {
 TEST_CASE("an interrupt that somebody else has names the device too") {
   Board board;
   board.AddCan();
-  board.kernel.host.devices[0].irqs[0].taken = true;
+  board.kernel.host.devices[0].irqs[0].line_error = EBUSY;
   const Board::Outcome outcome = board.Run();
   CHECK(Contains(outcome.chain, "'ff070000.canfd': interrupt 0 is taken: "));
   CHECK(board.kernel.Live().empty());
@@ -303,11 +303,12 @@ TEST_CASE("a line that is listed twice is armed once") {
                         .no_iommu = true,
                         .node = "/axi/mac@ff140000",
                         .compatible = "acme,mac"});
-  board.kernel.host.devices.push_back({.name = "ff140000.mac",
-                                       .group = 3,
-                                       .no_iommu = true,
-                                       .regions = {{.size_bytes = 0x1000}},
-                                       .irqs = {{.level = true}, {.level = true, .taken = true}}});
+  board.kernel.host.devices.push_back(
+      {.name = "ff140000.mac",
+       .group = 3,
+       .no_iommu = true,
+       .regions = {{.size_bytes = 0x1000}},
+       .irqs = {{.level = true}, {.level = true, .line_error = EBUSY}}});
   board.config.platform.push_back(
       {.host = "ff140000.mac", .dma = DmaMode::kNone, .clocks_hz = {}, .drop = {}, .reset = {}});
   board.config.platform[0].interrupts = InterruptPath::kUserspace;

@@ -48,15 +48,15 @@ TEST_CASE("devices are opened with all that planning needs to know") {
 TEST_CASE("who has a line that the kernel could not have is found by its number at the GIC") {
   Board board;
   board.AddTimer();
-  board.kernel.host.devices[0].irqs[1].taken = true;
+  board.kernel.host.devices[0].irqs[1].line_error = EINVAL;
   board.host.SetInterrupts(
       "           CPU0       CPU1\n"
       " 13:          1          2     GICv3  27 Level     arch_timer\n"
       " 35:         12         30     GICv3  69 Level     uart-pl011, rtc\n"
       " 36:         69          0     GICv3  68 Level     other\n");
   const OpenedDevices opened = OpenDevices(board.kernel, board.sysfs, board.config);
-  CHECK_FALSE(opened.facts[0].interrupts[0].taken);
-  CHECK(opened.facts[0].interrupts[1].taken);
+  CHECK(opened.facts[0].interrupts[0].line_error == 0);
+  CHECK(opened.facts[0].interrupts[1].line_error == EINVAL);
   CHECK(opened.facts[0].interrupts[1].users == "uart-pl011, rtc");
 }
 

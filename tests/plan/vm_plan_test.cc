@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cerrno>
+
 #include "tests/fakes/exceptions.h"
 #include "tests/plan/plan_input.h"
 #include "vmm/host/error.h"
@@ -209,7 +211,7 @@ TEST_CASE("a line that is listed twice takes one SPI of the configuration") {
 TEST_CASE("a line that the host uses is refused with who has it, and may be dropped") {
   PlanInput input;
   DeviceFacts facts = fakes::TimerFacts();
-  facts.interrupts[1].taken = true;
+  facts.interrupts[1].line_error = EBUSY;
   facts.interrupts[1].users = "uart-pl011, rtc";
   input.devices = {facts};
   const std::string complaint = Complaint(input);
@@ -219,6 +221,8 @@ TEST_CASE("a line that the host uses is refused with who has it, and may be drop
   CHECK(Contains(complaint, "drop = [\"interrupts:1\"]"));
   input.devices[0].interrupts[1].users = "";
   CHECK(Contains(Complaint(input), "another user on the host: see /proc/interrupts\n"));
+  input.devices[0].interrupts[1].line_error = EINVAL;
+  CHECK(Contains(Complaint(input), "a driver of the host has it, or had it, as an interrupt"));
   input.devices[0].config.drop = {"interrupts:1"};
   CHECK(input.Make().devices[0].interrupts.size() == 1);
 }

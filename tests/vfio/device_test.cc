@@ -104,10 +104,10 @@ TEST_CASE("each step of an interrupt is the request that VFIO expects") {
 TEST_CASE("an interrupt that somebody else has is known when the device is opened") {
   Board board;
   board.AddTimer();
-  board.kernel.host.devices[0].irqs[1].taken = true;
+  board.kernel.host.devices[0].irqs[1].line_error = EBUSY;
   const OpenedDevice opened(board, fakes::kTimerName);
-  CHECK_FALSE(opened.device->interrupts()[0].taken);
-  CHECK(opened.device->interrupts()[1].taken);
+  CHECK(opened.device->interrupts()[0].line_error == 0);
+  CHECK(opened.device->interrupts()[1].line_error == EBUSY);
 }
 
 TEST_CASE("an interrupt that cannot be asked for is no interrupt that somebody else has") {
@@ -121,7 +121,7 @@ TEST_CASE("an interrupt that cannot be asked for is no interrupt that somebody e
 TEST_CASE("an interrupt that somebody else has says who may know") {
   Board board;
   board.AddCan();
-  board.kernel.host.devices[0].irqs[0].taken = true;
+  board.kernel.host.devices[0].irqs[0].line_error = EBUSY;
   OpenedDevice opened(board);
   const Fd eventfd = MakeEventFd(board.kernel);
   const std::string complaint = ChainOf([&] { opened.device->SetTrigger(0, eventfd); });

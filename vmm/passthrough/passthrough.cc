@@ -148,8 +148,8 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
   const std::vector<InterruptLine> lines = HostInterrupts(*tree, *node);
   for (std::size_t index = 0; index < device.interrupts().size(); ++index) {
     const VfioInterrupt& interrupt = device.interrupts()[index];
-    facts.interrupts.push_back({interrupt.automasked, interrupt.taken});
-    if (!interrupt.taken || index >= lines.size() || !lines[index].intid) continue;
+    facts.interrupts.push_back({interrupt.automasked, interrupt.line_error});
+    if (interrupt.line_error == 0 || index >= lines.size() || !lines[index].intid) continue;
     facts.interrupts.back().users = sysfs.LineUsers(*lines[index].intid);
   }
   facts.clocks = ReadClocks(*tree, *node, sysfs.root());

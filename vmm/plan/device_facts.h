@@ -21,8 +21,8 @@ struct RegionFacts {
 };
 struct InterruptFacts {
   bool automasked = false;  // level
-  bool taken = false;       // the kernel could not have its line for VFIO
-  std::string users = {};   // who has the line then, as /proc/interrupts tells; "" if it does not
+  int line_error = 0;      // why the kernel cannot have its line for VFIO: EBUSY, EINVAL; 0: it has
+  std::string users = {};  // who has the line then, as /proc/interrupts tells; "" if it does not
 };
 
 // One entry of the host node's `clocks`.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/plan/interrupt_placement.h"
 
+#include <cerrno>
 #include <set>
 
 #include "vmm/host/error.h"
@@ -15,16 +16,30 @@ std::vector<InterruptLine> InterruptsOf(const DeviceFacts& facts) {
   return node ? HostInterrupts(*facts.tree, *node) : std::vector<InterruptLine>();
 }
 
-void CheckNotTaken(const DeviceFacts& facts, std::uint32_t index) {
+void CheckLine(const DeviceFacts& facts, std::uint32_t index) {
   const InterruptFacts& interrupt = facts.interrupts[index];
-  if (!interrupt.taken) return;
-  throw Error("'" + facts.config.host + "': interrupt " + std::to_string(index) +
-                  " is taken: its line has another user on the host: " +
+  if (interrupt.line_error == 0) return;
+  const std::string what =
+      "'" + facts.config.host + "': interrupt " + std::to_string(index) + " is taken: ";
+  const std::string drop =
+      ", or, if the guest's driver can do without this interrupt, add to the [[platform]] table of "
+      "'" +
+      facts.config.host + "':\ndrop = [\"interrupts:" + std::to_string(index) + "\"]";
+  if (interrupt.line_error == EINVAL) {
+    // A chained handler makes a line IRQ_NOREQUEST, and it stays so (kernel/irq/chip.c:
+    // __irq_do_set_handler).
+    throw Error(what +
+                    "a driver of the host has it, or had it, as an interrupt controller's or "
+                    "GPIO controller's own",
+                "such a line is not given back: boot the host so that this driver never binds to "
+                "the device" +
+                    drop);
+  }
+  throw Error(what + "its line has another user on the host: " +
                   (interrupt.users.empty() ? "see /proc/interrupts" : interrupt.users),
               "a line cannot be shared with a guest: unbind the host's other user of it from its "
-              "driver, or, if the guest's driver can do without this interrupt, add to the "
-              "[[platform]] table of '" +
-                  facts.config.host + "':\ndrop = [\"interrupts:" + std::to_string(index) + "\"]");
+              "driver" +
+                  drop);
 }
 
 }  // namespace
@@ -67,7 +82,7 @@ std::vector<PlannedInterrupt> PlanInterrupts(const DeviceFacts& facts, const Kep
       interrupt.spi = earlier->second;
       interrupt.repeats = true;
     } else {
-      CheckNotTaken(facts, index);
+      CheckLine(facts, index);
       const std::size_t at = lines.size();
       interrupt.spi = at < wanted.size() ? Spi{wanted[at]} : spis.Next(facts.config.host);
       lines.emplace(index, interrupt.spi);
