@@ -130,12 +130,7 @@ void VfioContainer::Attach(const Fd& group, const HostDevice& device) {
   status.argsz = sizeof(status);
   CheckedIoctl(group, IOCTL_CODE(VFIO_GROUP_GET_STATUS), &status);
   if ((status.flags & VFIO_GROUP_FLAGS_VIABLE) == 0) {
-    const std::string number = std::to_string(*device.iommu_group);
-    throw Error("its IOMMU group " + number +
-                    " is not viable: another device of the group is bound to a driver of the host",
-                "bind every device of the group to VFIO, or unbind it:\n"
-                "ls /sys/kernel/iommu_groups/" +
-                    number + "/devices");
+    throw GroupNotViable(device, sysfs_.HeldInGroup(device));
   }
   int container = fd_.get();
   try {

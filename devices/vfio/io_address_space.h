@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
+#include "vmm/host/error.h"
 #include "vmm/host/fd.h"
 #include "vmm/host/host_device.h"
 #include "vmm/memory/address_range.h"
@@ -32,5 +35,10 @@ class IoAddressSpace {
   // tell.
   [[nodiscard]] virtual std::vector<AddressRange> MappableRanges() const = 0;
 };
+
+// What there is to say of a device whose IOMMU group the host shares: `held`, other devices of the
+// group, belong to drivers of the host. VFIO takes a group whole
+// (Documentation/driver-api/vfio.rst).
+Error GroupNotViable(const HostDevice& device, const std::map<std::string, std::string>& held);
 
 }  // namespace microvm

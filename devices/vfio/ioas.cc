@@ -101,6 +101,12 @@ Fd Ioas::Attach(Fd cdev, const HostDevice& device) {
 }
 
 void Ioas::ThrowBindFailed(const std::exception& error, const HostDevice& device) const {
+  // The owner of a group's DMA is one: a driver of the host is EPERM, as an IOMMU without isolated
+  // MSIs is (drivers/iommu/iommu.c: iommu_device_claim_dma_owner).
+  const std::map<std::string, std::string> held = sysfs_.HeldInGroup(device);
+  if (ErrnoOf(error) == EPERM && !held.empty()) {
+    std::throw_with_nested(GroupNotViable(device, held));
+  }
   const std::vector<std::string> users = sysfs_.Users(device);
   // A second user of the device itself is EINVAL (drivers/vfio/vfio_main.c: vfio_df_open).
   const int number = ErrnoOf(error) == EINVAL && !users.empty() ? EBUSY : ErrnoOf(error);
@@ -112,10 +118,8 @@ void Ioas::ThrowBindFailed(const std::exception& error, const HostDevice& device
                 "echo 1 > /sys/module/iommufd/parameters/allow_unsafe_interrupts\n"
                 "or, on the kernel's command line: iommufd.allow_unsafe_interrupts=1"));
     case EBUSY:
-      std::throw_with_nested(
-          Error("it, or its IOMMU group, is already in use" + ByProcesses(users),
-                "stop the process that has it; a device of its group that is bound to a driver of "
-                "the host is a use, too"));
+      std::throw_with_nested(Error("it, or its IOMMU group, is already in use" + ByProcesses(users),
+                                   "stop the process that has it"));
     case EINVAL:
       std::throw_with_nested(Error(
           "iommufd does not take it",

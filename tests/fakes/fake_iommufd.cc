@@ -112,12 +112,11 @@ long FakeDevice::Bind(void* argument) {
   }
   auto* iommufd = kernel_.Find<FakeIommufd>(bind.iommufd);
   if (iommufd == nullptr) return -EBADFD;
-  if (kernel_.host.not_viable[spec_.group]) return -EBUSY;
   for (FakeDevice* other : kernel_.All<FakeDevice>()) {
     if (other != this && other->bound_ && other->name() == name()) return -EINVAL;
   }
   if (!kernel_.host.coherent_iommu) return -EINVAL;
-  if (!kernel_.host.isolates_msi) return -EPERM;
+  if (!kernel_.host.isolates_msi || kernel_.host.not_viable[spec_.group]) return -EPERM;
   iommufd_ = iommufd;
   bound_ = true;
   bind.out_devid = 100 + *spec_.cdev;

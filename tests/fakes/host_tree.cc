@@ -82,6 +82,8 @@ void HostTree::AddDevice(const HostTreeDevice& device) const {
   if (device.group) {
     const std::string group = "sys/kernel/iommu_groups/" + std::to_string(*device.group);
     Write(group + "/name", device.no_iommu ? "vfio-noiommu\n" : "");
+    fs::create_directories(root() / group / "devices");
+    fs::create_directory_symlink(real, root() / group / "devices" / device.name);
     fs::create_directory_symlink(root() / group, real / "iommu_group");
   }
   if (device.cdev) {

@@ -150,6 +150,20 @@ TEST_CASE("processes that have a path open are named with their number") {
         std::vector<std::string>{"17 (qemu-system-aar)"});
 }
 
+TEST_CASE("of the others in a group, those that drivers of the host have") {
+  const fakes::HostTree host;
+  host.AddDevice({.name = "a", .group = 3});
+  host.AddDevice({.name = "b", .driver = "b-driver", .group = 3});
+  host.AddDevice({.name = "c", .driver = "", .group = 3});
+  host.AddDevice({.name = "d", .driver = "vfio-amba", .group = 3, .bus = "amba"});
+  host.AddDevice({.name = "e", .driver = "e-driver", .group = 4});
+  const HostSysfs sysfs(host.root());
+  CHECK(sysfs.OthersInGroup(sysfs.Find("a")) == std::vector<std::string>{"b", "c", "d"});
+  CHECK(sysfs.HeldInGroup(sysfs.Find("a")) ==
+        std::map<std::string, std::string>{{"b", "b-driver"}});
+  CHECK(sysfs.HeldInGroup(sysfs.Find("b")).empty());
+}
+
 TEST_CASE("interrupts are summed over CPUs and lines of the device, and of no other") {
   HostTree host;
   host.SetInterrupts(

@@ -173,6 +173,22 @@ TEST_CASE("what a start would say against a bound device is a reason to refuse i
   CHECK(inspection.reasons.front().fix == "boot the host with ...");
 }
 
+TEST_CASE("of an IOMMU group, those in the way are named with what frees them") {
+  const DtNode node = Index().tree().Find("/bus@80000000/plain@3000").value();
+  InspectInput input = InputOf(node);
+  LiveFacts live;
+  live.name = "80003000.plain";
+  live.group_members = {"80004000.plain", "80005000.plain"};
+  live.group_held = {{"80004000.plain", "plain-driver"}};
+  input.live = live;
+  const Inspection inspection = Inspect(Index(), node, input);
+  const std::string text = FormatText(inspection);
+  CHECK(Contains(text,
+                 "in its IOMMU group too, with the host's driver plain-driver: "
+                 "microvm device bind 80004000.plain\n"));
+  CHECK_FALSE(Contains(text, "bind 80005000.plain"));
+}
+
 TEST_CASE("the text for people") {
   CHECK(FormatText(Of("stubbed@4000")) == fakes::DataFile("inspect.txt"));
 }

@@ -16,7 +16,7 @@ MODULES = {
                       "versal_identity", "device_commands", "bad_devices", "bad_host",
                       "plan_output"],
     "system-virt": ["virt_interrupts", "virt_lines", "windows", "virt_backends", "virt_amba",
-                    "virt_gic_v2",
+                    "virt_gic_v2", "virt_groups",
                     "virt_processors", "virt_reboot", "virt_reset", "virt_stop", "virt_supervise",
                     "virt_hostile", "virt_console", "system_calls", "device_commands",
                     "plan_output", "bad_command_line", "bad_configuration", "bad_boot_files",

@@ -108,15 +108,25 @@ TEST_CASE("a group that is not there asks whether the device is bound") {
   CHECK(Contains(complaint, "microvm device bind ff070000.canfd"));
 }
 
-TEST_CASE("a group that is not viable is named with the folder that shows why") {
+TEST_CASE("a group that is not viable says who has the rest of it") {
   Board board;
   board.kernel.host.not_viable = {{7, true}};
+  board.host.AddDevice({.name = "ff060000.canfd", .driver = "xilinx_can", .group = 7});
+  board.host.AddDevice({.name = "ff080000.dma", .driver = "", .group = 7});
   CHECK(CanComplaint(board) ==
-        "its IOMMU group 7 is not viable: another device of the group is bound to a driver of the "
-        "host\n"
+        "its IOMMU group 7 is not viable: a driver of the host has another device of it\n"
+        "  ff060000.canfd (xilinx_can)\n"
         "to fix it:\n"
-        "  bind every device of the group to VFIO, or unbind it:\n"
-        "  ls /sys/kernel/iommu_groups/7/devices\n");
+        "  bind every device of the group to VFIO:\n"
+        "  microvm device bind ff060000.canfd\n");
+}
+
+TEST_CASE("a group that is not viable for no reason to be seen is named with its folder") {
+  Board board;
+  board.kernel.host.not_viable = {{7, true}};
+  CHECK(Contains(CanComplaint(board),
+                 "  bind every device of the group to VFIO:\n"
+                 "  ls /sys/kernel/iommu_groups/7/devices\n"));
 }
 
 TEST_CASE("an IOMMU that does not isolate MSIs has its own remedy") {

@@ -87,6 +87,16 @@ TEST_CASE("an IOMMU that does not isolate MSIs has iommufd's remedy") {
   CHECK(Contains(complaint, "iommufd.allow_unsafe_interrupts=1"));
 }
 
+TEST_CASE("iommufd's EPERM is the group's, too") {
+  CdevBoard board;
+  board.kernel.host.not_viable = {{7, true}};
+  board.host.AddDevice({.name = "ff060000.canfd", .driver = "xilinx_can", .group = 7});
+  const std::string complaint = Complaint(board);
+  CHECK(Contains(complaint, "its IOMMU group 7 is not viable"));
+  CHECK(Contains(complaint, "VFIO_DEVICE_BIND_IOMMUFD: Operation not permitted"));
+  CHECK(Contains(complaint, "  microvm device bind ff060000.canfd\n"));
+}
+
 TEST_CASE("an IOMMU that is not coherent is for the group") {
   CdevBoard board;
   board.kernel.host.coherent_iommu = false;

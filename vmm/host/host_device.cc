@@ -241,6 +241,15 @@ std::vector<std::string> HostSysfs::OthersInGroup(const HostDevice& device) cons
   return names;
 }
 
+std::map<std::string, std::string> HostSysfs::HeldInGroup(const HostDevice& device) const {
+  std::map<std::string, std::string> held;
+  for (const std::string& name : OthersInGroup(device)) {
+    std::string driver = LinkTarget(DevicePath(device) / "iommu_group/devices" / name / "driver");
+    if (!driver.empty() && !driver.starts_with("vfio-")) held[name] = std::move(driver);
+  }
+  return held;
+}
+
 bool HostSysfs::HasVfioDriver(HostBus bus) const {
   std::error_code error;
   return fs::exists(BusPath(bus) / "drivers" / VfioDriver(bus), error);

@@ -53,6 +53,9 @@ class HostSysfs {
   [[nodiscard]] std::vector<std::string> ProcessesWithOpen(const std::string& path) const;
   // Names of the other devices of its IOMMU group, sorted.
   [[nodiscard]] std::vector<std::string> OthersInGroup(const HostDevice& device) const;
+  // Those of them that a driver of the host has, not VFIO, by name with that driver: with any the
+  // group is not viable.
+  [[nodiscard]] std::map<std::string, std::string> HeldInGroup(const HostDevice& device) const;
   [[nodiscard]] bool HasVfioDriver(HostBus bus) const;
   // A parameter under /sys/module that is Y or N; nothing if there is none.
   [[nodiscard]] std::optional<bool> ModuleFlag(const std::string& module,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -60,8 +61,10 @@ struct LiveFacts {
   std::optional<unsigned> iommu_group;
   bool no_iommu = false;                   // the group is a stand-in for a missing IOMMU
   std::vector<std::string> group_members;  // other devices of the group
-  bool vfio_driver = false;                // vfio-platform, or vfio-amba for AMBA devices, is there
-  std::optional<bool> no_iommu_mode;       // module parameters; nothing: no such module
+  // Those of them that drivers of the host have, with their drivers.
+  std::map<std::string, std::string> group_held;
+  bool vfio_driver = false;           // vfio-platform, or vfio-amba for AMBA devices, is there
+  std::optional<bool> no_iommu_mode;  // module parameters; nothing: no such module
   std::optional<bool> unsafe_interrupts;
   std::string unsafe_interrupts_module = "vfio_iommu_type1";  // that has the flag to set
   std::optional<bool> reset_required;

@@ -14,6 +14,7 @@ LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const HostDevice& device, DmaMod
   facts.iommu_group = device.iommu_group;
   facts.no_iommu = device.no_iommu;
   facts.group_members = sysfs.OthersInGroup(device);
+  facts.group_held = sysfs.HeldInGroup(device);
   facts.vfio_driver = sysfs.HasVfioDriver(device.bus);
   facts.no_iommu_mode = sysfs.ModuleFlag("vfio", "enable_unsafe_noiommu_mode");
   // A device goes by iommufd, or, if that may not take it, by its group: either flag will do.

@@ -173,8 +173,9 @@ std::vector<std::string> HostFixes(const Inspection& inspection) {
         "on the kernel's command line: clk_ignore_unused (no other node uses one of its "
         "clocks, which the host may switch off)");
   }
-  for (const std::string& member : live.group_members) {
-    fixes.push_back("in its IOMMU group too, to be bound to VFIO or to no driver: " + member);
+  for (const auto& [other, holder] : live.group_held) {
+    fixes.push_back("in its IOMMU group too, with the host's driver " + holder +
+                    ": microvm device bind " + other);
   }
   if (inspection.live && !live.bound_to_vfio) {
     fixes.push_back("microvm device bind " + inspection.device);
