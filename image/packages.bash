@@ -63,14 +63,14 @@ machine_sources() {
   done | sort -u
 }
 
-# write_private_sources ARCH SUITES FILE: SUITES is "release" (with its updates and security fixes) or "backports"
-# (those, and the release's backports).
+# write_private_sources ARCH SUITES FILE: SUITES is "release" (with its updates and security fixes), "backports" or
+# "unpacked-backports" (those, and the release's backports).
 write_private_sources() {
   local arch=$1 suites=$2 file=$3 codename uri suite signed
   codename=$(release_codename)
   machine_sources "($codename|stable|oldstable)(-updates|-security)?" | while read -r uri suite signed; do
     printf 'deb [arch=%s %s] %s %s main\n' "$arch" "$signed" "$uri" "$suite"
-    [[ $suites != backports || $suite == *-* ]] ||
+    [[ $suites != *backports || $suite == *-* ]] ||
       printf 'deb [arch=%s %s] %s %s-backports main\n' "$arch" "$signed" "$uri" "$codename"
   done | sort -u >"$file"
   [[ -s $file ]] || die "no Debian source for '$codename' in this machine's apt configuration"
@@ -119,12 +119,15 @@ install_backport() {
     die "$1 could not be installed from $(release_codename)-backports"
 }
 
-# unpacked_packages KIND closure|exact NAME...: prints a cache directory with these arm64 packages unpacked in it,
-# "closure": with everything they depend on. The entry is named by the packages' names and versions.
+# unpacked_packages KIND closure|backport|exact NAME...: prints a cache directory with these arm64 packages unpacked in
+# it, "closure": with everything they depend on, "backport": so, and from the release's backports where they have it.
+# The entry is named by the packages' names and versions.
 unpacked_packages() {
-  local kind=$1 scope=$2 apt_options private_lists resolved
+  local kind=$1 scope=$2 suites=release apt_options private_lists resolved
   shift 2
-  apt_environment arm64 release
+  [[ $scope != backport ]] || suites=unpacked-backports
+  apt_environment arm64 "$suites"
+  [[ $scope != backport ]] || apt_options+=(-t "$(release_codename)-backports")
   resolved=$private_lists/../resolved-$(cache_key "$scope" "$@")
   if [[ ! -s $resolved || $resolved -ot $private_lists/../fetched ]]; then
     package_uris "$scope" "$@" >"$resolved.new" || die "packages not found for arm64: $*"
@@ -136,7 +139,7 @@ unpacked_packages() {
 package_uris() {
   local scope=$1
   shift
-  if [[ $scope == closure ]]; then
+  if [[ $scope != exact ]]; then
     apt-get "${apt_options[@]}" install -qq --no-install-recommends --print-uris "$@"
   else
     apt-get "${apt_options[@]}" download -qq --print-uris "$@"
@@ -146,7 +149,7 @@ package_uris() {
 fetch_packages() {
   local debs=$1 scope=$2
   shift 2
-  if [[ $scope == closure ]]; then
+  if [[ $scope != exact ]]; then
     apt-get "${apt_options[@]}" -o Dir::Cache::archives="$debs" install -y \
       --no-install-recommends --download-only "$@"
   else
