@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "console.h"
+#include "guest.h"
 
 namespace guest {
 
@@ -22,10 +22,13 @@ class Samples {
     if (size_ < kMaximum) ticks_[size_++] = ticks;
   }
 
-  // Sorts in place and prints one `latency name=…` line; percentiles by nearest rank.
-  void Report(const Console& console, std::string_view name);
+  // Sorts in place and prints one `latency name=…` line; percentiles by nearest rank. With
+  // `histogram=1` on the command line also `histogram name=… TICKS:COUNT …`, where TICKS is the
+  // least value of a bucket: of one value below 128, and then of 1/64 of its power of two.
+  void Report(const Guest& guest, std::string_view name);
 
  private:
+  void PrintHistogram(const Console& console, std::string_view name) const;
   [[nodiscard]] std::uint64_t PerMille(std::size_t rank) const;
 
   std::array<std::uint64_t, kMaximum> ticks_{};

@@ -14,6 +14,7 @@ namespace {
 
 constinit Samples to_vector;
 constinit Samples to_handler;
+constinit Samples from_handler;
 constinit Samples round_trip;
 
 // Shared by the handler and the code it interrupts, on one CPU.
@@ -79,6 +80,7 @@ class InterruptLatency {
     if (!landed || !record) return landed;
     to_vector.Add(flight_.vector_time - start);
     to_handler.Add(flight_.handler_time - start);
+    from_handler.Add(end - flight_.handler_time);
     round_trip.Add(end - start);
     return true;
   }
@@ -103,7 +105,23 @@ void Measure(const Guest& guest, std::string_view name, std::uint64_t count, std
     const std::uint64_t end = Counter();
     if (i >= warmup) samples.Add(end - start);
   }
-  samples.Report(guest.console(), name);
+  samples.Report(guest, name);
+}
+
+void MeasureInterrupts(Guest& guest, std::uint64_t count, std::uint64_t warmup, bool sleep) {
+  to_vector.Clear();
+  to_handler.Clear();
+  from_handler.Clear();
+  round_trip.Clear();
+  InterruptLatency interrupts(guest, sleep);
+  for (std::uint64_t done = 0; done < count + warmup;) {
+    if (interrupts.Fly(done >= warmup)) ++done;
+  }
+  interrupts.Stop();
+  to_vector.Report(guest, "raise_to_vector");
+  to_handler.Report(guest, "raise_to_handler");
+  from_handler.Report(guest, "handler_to_loop");
+  round_trip.Report(guest, "raise_to_eoi_to_loop");
 }
 
 }  // namespace
@@ -115,17 +133,8 @@ void RunLatency(Guest& guest) {
   if (count > Samples::kMaximum) Fail("count is at most ", Samples::kMaximum);
   guest.console().Line("latency samples=", count, " warmup_discarded=", warmup,
                        " counter_hz=", CounterFrequency(), " wait=", sleep ? "wfi" : "spin");
-  to_vector.Clear();
-  to_handler.Clear();
-  round_trip.Clear();
-  InterruptLatency interrupts(guest, sleep);
-  for (std::uint64_t done = 0; done < count + warmup;) {
-    if (interrupts.Fly(done >= warmup)) ++done;
-  }
-  interrupts.Stop();
-  to_vector.Report(guest.console(), "raise_to_vector");
-  to_handler.Report(guest.console(), "raise_to_handler");
-  round_trip.Report(guest.console(), "raise_to_eoi_to_loop");
+  MeasureInterrupts(guest, count, warmup, sleep);
+  if (guest.Number("interrupts_only", 0) != 0) return;
 
   const Pl031 device = guest.device();
   Measure(guest, "device_read", count, warmup, [=] { (void)device.now(); });

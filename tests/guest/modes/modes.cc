@@ -17,11 +17,12 @@ constexpr std::array kModes{
     Mode{"access", &RunAccess},   Mode{"crash", &RunCrash},     Mode{"deaf", &RunDeaf},
     Mode{"early", &RunEarly},     Mode{"echo", &RunEcho},       Mode{"flood", &RunFlood},
     Mode{"hostile", &RunHostile}, Mode{"idle", &RunIdle},       Mode{"interrupts", &RunInterrupts},
-    Mode{"latency", &RunLatency}, Mode{"lines", &RunLines},     Mode{"off", &RunOff},
-    Mode{"pmu", &RunPmu},         Mode{"reboot", &RunReboot},   Mode{"regions", &RunRegions},
-    Mode{"reset", &RunReset},     Mode{"several", &RunSeveral}, Mode{"smp", &RunSmp},
-    Mode{"spin", &RunSpin},       Mode{"storm", &RunStorm},     Mode{"timer", &RunTimer},
-    Mode{"traffic", &RunTraffic},
+    Mode{"latency", &RunLatency}, Mode{"lines", &RunLines},     Mode{"loopback", &RunLoopback},
+    Mode{"off", &RunOff},         Mode{"pair", &RunPair},       Mode{"pmu", &RunPmu},
+    Mode{"reboot", &RunReboot},   Mode{"regions", &RunRegions}, Mode{"reset", &RunReset},
+    Mode{"several", &RunSeveral}, Mode{"smp", &RunSmp},         Mode{"spin", &RunSpin},
+    Mode{"storm", &RunStorm},     Mode{"timer", &RunTimer},     Mode{"traffic", &RunTraffic},
+    Mode{"wakeup", &RunWakeup},
 };
 
 }  // namespace

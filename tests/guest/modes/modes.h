@@ -20,7 +20,9 @@ void RunIdle(Guest& guest);
 void RunInterrupts(Guest& guest);
 void RunLatency(Guest& guest);
 void RunLines(Guest& guest);
+void RunLoopback(Guest& guest);
 void RunOff(Guest& guest);
+void RunPair(Guest& guest);
 void RunPmu(Guest& guest);
 void RunReboot(Guest& guest);
 void RunRegions(Guest& guest);
@@ -31,6 +33,7 @@ void RunSpin(Guest& guest);
 void RunStorm(Guest& guest);
 void RunTimer(Guest& guest);
 void RunTraffic(Guest& guest);
+void RunWakeup(Guest& guest);
 
 // Runs the modes of a comma-separated list in turn; an unknown name is a failure.
 void RunModes(Guest& guest, std::string_view list);

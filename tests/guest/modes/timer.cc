@@ -4,6 +4,7 @@
 
 #include "../cpu.h"
 #include "../failure.h"
+#include "../virtual_timer.h"
 #include "modes.h"
 
 namespace guest {
@@ -15,17 +16,6 @@ struct Deadline {
   std::atomic<std::uint64_t> handled = 0;
   std::atomic<std::uint64_t> too_early = 0;
 };
-
-void SetTimer(std::uint64_t ticks) {
-  asm volatile(
-      "msr cntv_cval_el0, %0\n\t"
-      "msr cntv_ctl_el0, %1\n\t"
-      "isb" ::"r"(ticks),
-      "r"(1UL)
-      : "memory");
-}
-
-void StopTimer() { asm volatile("msr cntv_ctl_el0, xzr\n\tisb" ::: "memory"); }
 
 void Expire(void* context, const ExceptionFrame& frame) {
   Deadline& deadline = *static_cast<Deadline*>(context);
