@@ -70,8 +70,8 @@ class Tidy:
                 if words[0].endswith("ccache"):
                     words = words[1:]
                 commands.setdefault(source, (folder, words))
-        # Compiled by the system tests themselves.
-        for name in self.git("tests/system/*.cc"):
+        # Compiled by the system tests and the benchmark themselves.
+        for name in self.git("tests/system/*.cc", "bench/*.cc"):
             commands.setdefault(name, (self.top, ["aarch64-linux-gnu-g++", "-std=c++20", "-c",
                                                   str(self.top / name)]))
         return commands

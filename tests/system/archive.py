@@ -10,6 +10,7 @@ class Archive:
     def __init__(self):
         self._data = bytearray()
         self._folders = set()
+        self._files = set()
         self._count = 0
 
     def _entry(self, path, mode, content=b"", device=(0, 0)):
@@ -29,7 +30,11 @@ class Archive:
         self._folders.add(path)
         self._entry(path, 0o040755)
 
+    def has(self, path):
+        return path.strip("/") in self._files
+
     def file(self, path, content, executable=False):
+        self._files.add(path.strip("/"))
         self.folder(path.rpartition("/")[0])
         content = content.encode() if isinstance(content, str) else content
         self._entry(path, 0o100755 if executable else 0o100644, content)
@@ -43,7 +48,10 @@ class Archive:
         self.folder("/dev")
         self._entry("/dev/console", 0o020600, device=(5, 1))
 
-    def compressed(self):
+    def content(self):
         end = Archive()
         end._entry("TRAILER!!!", 0)
-        return gzip.compress(bytes(self._data + end._data), compresslevel=1, mtime=0)
+        return bytes(self._data + end._data)
+
+    def compressed(self):
+        return gzip.compress(self.content(), compresslevel=1, mtime=0)

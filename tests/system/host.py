@@ -101,6 +101,16 @@ def line_interrupts(board, intid):
     return sum(int(word) for word in re.findall(r"\d+", counts))
 
 
+def resident_beside(smaps, status, memory_kib):
+    """KiB of a VMM that are not its guest's memory, by /proc/PID/smaps and status: what is resident
+    less the largest mapping, which must be able to hold that memory."""
+    mappings = re.findall(r"^Size: +(\d+) kB.*?^Rss: +(\d+) kB", smaps, re.M | re.S)
+    size, guest = max((int(size), int(rss)) for size, rss in mappings)
+    if size < memory_kib:
+        raise BoardError(f"no mapping holds the guest's memory; the largest has {size} KiB")
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) - guest
+
+
 class Machine:
     """A machine that runs in the background of the board."""
 

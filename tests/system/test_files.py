@@ -80,6 +80,8 @@ def power_off_initrd(image):
 
 def add_program(archive, root, name, folder):
     """A program of unpacked packages, with the libraries it needs, beside those of the image."""
+    if archive.has(f"{folder}/{name}"):
+        return
     found = [path for path in sorted(pathlib.Path(root).rglob(name)) if path.is_file()]
     archive.file(f"{folder}/{name}", found[0].read_bytes(), True)
     needed = subprocess.run(["readelf", "-d", found[0]], check=True, stdout=subprocess.PIPE,
@@ -97,6 +99,8 @@ def test_files(image, suite):
     archive.file("/t/Image", pathlib.Path(image["guest_kernel"]).read_bytes())
     archive.file("/t/initrd", guest_initrd(image))
     archive.file("/t/power-off.initrd", power_off_initrd(image))
+    if suite == "system-virt":
+        archive.file("/t/microvm-bench", pathlib.Path(image["bench"]).read_bytes(), True)
     if suite == "system-versal":
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
     for name in ("as_nobody", "count_in_memory", "poke", "ticks"):
