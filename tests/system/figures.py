@@ -7,7 +7,7 @@ import re
 import statistics
 
 from board import TOP, BoardKind
-from host import PASSED, Finished, Machine, bound, configuration
+from host import PASSED, Finished, Machine, bound, configuration, resident_beside
 from suite import Failed, at_most, equal, test, true
 
 BOARD = BoardKind("virt", ("--icount",))
@@ -83,10 +83,7 @@ def resident(board):
         status = board.read(f"cat /proc/{pid}/status")
         machine.signal("TERM")
         equal("exit status", machine.wait(), 0)
-    guest = [int(rss) for size, rss in re.findall(r"^Size: +(\d+) kB.*?^Rss: +(\d+) kB", smaps,
-                                                  re.M | re.S) if int(size) == 128 * 1024]
-    equal("mappings of the guest's size", len(guest), 1)
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) - guest[0]
+    return resident_beside(smaps, status, 128 * 1024)
 
 
 @test("figures", BOARD)
@@ -131,6 +128,23 @@ def table():
     pathlib.Path(TOP / "build/figures.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
+def changes(figures, baseline):
+    """What is more than 1 % from the baseline, one line each: better is a change, too."""
+    return [f"{name}: {figures[name]:,}, in the baseline {value:,} "
+            f"({100 * (figures[name] - value) / value:+.1f} %)"
+            for name, value in baseline.items() if abs(figures[name] - value) > value / 100]
+
+
+@test("figures", None)
+def baseline():
+    """Ticks are those of bench/baseline.json, within 1 %."""
+    figures = json.loads((TOP / "bench/baseline.json").read_text(encoding="utf-8"))
+    found = changes(measured, figures)
+    true("bench/baseline.json is what was measured; a change that makes a figure better, or has a "
+         "reason to make it worse, changes the file in the same commit", not found,
+         "\n".join(found))
+
+
 def in_readme(text):
     """The number that a cell of the table stands for, and how much its last digit is."""
     number, fraction, unit = re.fullmatch(r"([\d,]+)(?:\.(\d+))?( \w+)?", text).groups(default="")
@@ -142,6 +156,7 @@ def in_readme(text):
 def readme():
     """The README's table has these figures."""
     section = (TOP / "README.md").read_text(encoding="utf-8").split("## Figures")[1]
+    section = section.split("\n## ")[0]
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([\d][^|]*?) \|", section, re.MULTILINE))
     equal("rows", sorted(rows), sorted(ROWS))
     for row, names in ROWS.items():

@@ -20,7 +20,7 @@ MODULES = {
                     "virt_processors", "virt_reboot", "virt_reset", "virt_stop", "virt_supervise",
                     "virt_hostile", "virt_console", "system_calls", "device_commands",
                     "plan_output", "bad_command_line", "bad_configuration", "bad_boot_files",
-                    "bad_devices", "bad_host"],
+                    "bad_devices", "bad_host", "benchmark"],
     "figures": ["figures"],
 }
 
