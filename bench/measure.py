@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import readings
-from board import TOP, BoardError, die_with_parent
+from board import TOP, die_with_parent
 from contenders import BARE, Job
 from host import bind, unbind
 
@@ -71,7 +71,8 @@ class Load:
                         " || cat /tmp/load.out")
 
     def __exit__(self, kind, *_):
-        if not LOADS[self.name] or (kind and issubclass(kind, BoardError)):
+        # After anything else the board is gone, or nobody wants it any more.
+        if not LOADS[self.name] or (kind and not issubclass(kind, NotMeasured)):
             return
         said = self.board.run("kill -TERM $load; wait $load; cat /tmp/load.out").output
         if self.name == "interrupts":
