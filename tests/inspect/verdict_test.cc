@@ -104,6 +104,22 @@ TEST_CASE("what keeps a device with the host is a reason to refuse it") {
   CHECK(refused("dma-d@14000", "it does DMA"));
 }
 
+TEST_CASE("a device with neither registers nor interrupts has nothing to hand over") {
+  constexpr const char* kReason = "neither registers nor interrupts";
+  const auto of = [](const std::string& path) {
+    return Inspect(Index(), Index().tree().Find(path).value(), {});
+  };
+  const Inspection oscillator = of("/osc");
+  CHECK(oscillator.verdict == Verdict::kRefused);
+  CHECK(HasReason(oscillator, Verdict::kRefused, kReason));
+  CHECK(oscillator.guest_tree.empty());
+  // What it has is not known.
+  CHECK_FALSE(HasReason(of("/cut@1000"), Verdict::kRefused, kReason));
+  const HostIndex board(std::make_shared<const DeviceTree>(fakes::TreeBlob("board")));
+  const DtNode line_alone = board.tree().Find("/axi/regulator-switch").value();
+  CHECK(Inspect(board, line_alone, {}).verdict == Verdict::kAsIs);
+}
+
 TEST_CASE("a line that a node lists twice does not refuse") {
   const Inspection twice = Of("twice@9000");
   CHECK(twice.verdict != Verdict::kRefused);

@@ -95,7 +95,8 @@ std::vector<Reason> Synthesise(const HostIndex& index, Inspection& inspection,
     if (!input.clocks[at].rate_hz) inspection.unknown_rates.push_back(ClockName(input.clocks, at));
   }
   // What the CPU does not reach is no device to VFIO, and has nothing that a guest could reach.
-  if (!inspection.regions.empty() && !HasReachedRegion(inspection)) return reasons;
+  const bool is_line = inspection.regions.empty() && !inspection.interrupts.empty();
+  if (!is_line && !HasReachedRegion(inspection)) return reasons;
   try {
     const VmPlan plan = PlanPretendedVm({PretendedFacts(index, inspection, input.clocks)});
     inspection.guest_tree = BuildGuestTree(plan, {});
@@ -217,6 +218,11 @@ Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInpu
   if (!device.malformed.empty()) reasons.push_back({Verdict::kRefused, device.malformed});
   Gather(reasons, [&] { inspection.regions = Regions(index, device); });
   Gather(reasons, [&] { inspection.interrupts = Interrupts(index, device); });
+  if (reasons.empty() && inspection.regions.empty() && inspection.interrupts.empty()) {
+    // VFIO's driver binds to it all the same.
+    reasons.push_back({Verdict::kRefused,
+                       "it has neither registers nor interrupts: there is nothing to hand over"});
+  }
   Gather(reasons, [&] { inspection.dma = ReadDma(index, device); });
   Gather(reasons, [&] { inspection.suppliers = Suppliers(index, device, input.clocks); });
   inspection.users = index.UsersOf(node);
