@@ -101,6 +101,33 @@ TEST_CASE("device inspect says why a guest's node cannot be made, and the way ar
   CHECK(Contains(text, "dmas"));
 }
 
+TEST_CASE("device inspect says what the host uses a device for, as bind would") {
+  Host host;
+  host.tree.AddDevice({.name = "ff140000.mac", .driver = "acme-mac", .node = "/axi/mac@ff140000"});
+  CHECK(Contains(host.Output(Command::kDeviceInspect, {"ff140000.mac"}), "verdict: as is\n"));
+  host.tree.Write("sys/devices/ff140000.mac/net/eth0/flags", "0x1003\n");
+  host.tree.Write("sys/devices/ff140000.mac/tty/ttyA0/uevent", "DEVNAME=ttyA0\n");
+  host.tree.Write("sys/devices/ff140000.mac/tty/ttyA0/dev", "204:64\n");
+  host.tree.Write("proc/consoles", "ttyA0                -W- (EC p a)  204:64\n");
+  CHECK(Contains(host.Output(Command::kDeviceInspect, {"ff140000.mac"}),
+                 "verdict: refused\n"
+                 "  - 'ff140000.mac' is in use by the host:\n"
+                 "      network interface eth0 is up\n"
+                 "      ttyA0 is a console of the kernel\n"
+                 "    to fix it: end that use first, or take the device all the same:\n"
+                 "               microvm device bind ff140000.mac --force\n"));
+  CommandLine line;
+  line.command = Command::kDeviceInspect;
+  line.devices = {"ff140000.mac"};
+  line.json = true;
+  CHECK(Contains(
+      host.Output(line),
+      R"("in_use":"'ff140000.mac' is in use by the host:\n  network interface eth0 is up)"));
+  // Of a device that belongs to VFIO the host has none.
+  host.tree.Write("sys/devices/ff070000.canfd/net/can0/flags", "0x40081\n");
+  CHECK(Contains(host.Output(Command::kDeviceInspect, {kCan}), "start: ready\n"));
+}
+
 TEST_CASE("device inspect reads the module parameters that a start depends on") {
   const Host host;
   host.tree.Write("sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");

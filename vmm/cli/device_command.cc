@@ -124,18 +124,6 @@ void RefuseGuestsDevice(const HostSysfs& sysfs, const HostDevice& device) {
               "stop that process first");
 }
 
-// What the host does with the device would end in the middle.
-void RefuseHostsDevice(const HostSysfs& sysfs, const HostDevice& device) {
-  if (device.driver.empty() || device.bound_to_vfio()) return;
-  const std::vector<std::string> uses = UsesOf(sysfs, device);
-  if (uses.empty()) return;
-  std::string message = "'" + device.name + "' is in use by the host:";
-  for (const std::string& use : uses) message += "\n  " + use;
-  throw Error(message,
-              "end that use first, or take the device all the same:\nmicrovm device bind " +
-                  device.name + " --force");
-}
-
 // All or nothing: when one cannot be bound, those bound before it are given back.
 void BindAll(const HostSysfs& sysfs, const std::vector<HostDevice>& devices) {
   std::vector<HostDevice> bound;
@@ -174,7 +162,7 @@ int RunDeviceCommand(const CommandLine& line, const HostSysfs& sysfs) {
     if (!bind) {
       RefuseGuestsDevice(sysfs, device);
     } else if (!line.force) {
-      RefuseHostsDevice(sysfs, device);
+      CheckUnused(sysfs, device);  // what the host does with it would end in the middle
     }
   }
   if (bind) {

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "vmm/host/error.h"
 #include "vmm/host/file.h"
 
 namespace microvm {
@@ -138,6 +139,17 @@ std::vector<std::string> UsesOf(const HostSysfs& sysfs, const HostDevice& device
     }
   }
   return uses;
+}
+
+void CheckUnused(const HostSysfs& sysfs, const HostDevice& device) {
+  if (device.driver.empty() || device.bound_to_vfio()) return;
+  const std::vector<std::string> uses = UsesOf(sysfs, device);
+  if (uses.empty()) return;
+  std::string message = "'" + device.name + "' is in use by the host:";
+  for (const std::string& use : uses) message += "\n  " + use;
+  throw Error(message,
+              "end that use first, or take the device all the same:\nmicrovm device bind " +
+                  device.name + " --force");
 }
 
 }  // namespace microvm

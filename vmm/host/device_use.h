@@ -13,4 +13,8 @@ namespace microvm {
 // a process has open; as far as sysfs and procfs show. Empty: taking the device away is safe.
 std::vector<std::string> UsesOf(const HostSysfs& sysfs, const HostDevice& device);
 
+// Throws Error with these uses and the remedy if there are any; of a device without a driver, or
+// with VFIO's, the host has none.
+void CheckUnused(const HostSysfs& sysfs, const HostDevice& device);
+
 }  // namespace microvm

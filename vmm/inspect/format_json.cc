@@ -143,6 +143,7 @@ std::string LiveJson(const LiveFacts& live) {
       .MaybeFlag("reset_required", live.reset_required)
       .Flag("ready", live.not_ready.empty())
       .Text("not_ready", live.not_ready)
+      .Text("in_use", live.in_use)
       .Finish();
 }
 

@@ -70,6 +70,8 @@ struct LiveFacts {
   std::optional<bool> reset_required;
   std::string not_ready;  // what a start would say; "" if the device is ready
   std::string not_ready_fix;
+  std::string in_use;  // what `device bind` would say of what the host uses it for; "" if nothing
+  std::string in_use_fix;
 };
 
 // Everything that is to be said about one node.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/inspect/live_facts.h"
 
+#include "vmm/host/device_use.h"
 #include "vmm/host/error.h"
 #include "vmm/passthrough/passthrough.h"
 
@@ -28,6 +29,12 @@ LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const HostDevice& device, DmaMod
   } catch (const Error& error) {
     facts.not_ready = error.what();
     facts.not_ready_fix = error.remedy();
+  }
+  try {
+    CheckUnused(sysfs, device);
+  } catch (const Error& error) {
+    facts.in_use = error.what();
+    facts.in_use_fix = error.remedy();
   }
   return facts;
 }

@@ -41,6 +41,9 @@ void JudgeNode(const Inspection& inspection, std::vector<Reason>& reasons) {
                            inspection.node.substr(0, inspection.node.rfind('/')),
                        "pass through the controller of that bus"});
   }
+  if (inspection.live && !inspection.live->in_use.empty()) {
+    reasons.push_back({Verdict::kRefused, inspection.live->in_use, inspection.live->in_use_fix});
+  }
   if (!inspection.users.empty() && !IsBound(inspection)) {
     std::vector<std::string> paths;
     for (const HostUser& user : inspection.users)
