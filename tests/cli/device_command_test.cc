@@ -203,6 +203,19 @@ TEST_CASE("a name that is wrong leaves the devices named before it alone") {
   CHECK(host.tree.Read("sys/bus/platform/drivers/acme-uart/unbind").empty());
 }
 
+TEST_CASE("a node's name or path is answered with the device's name, whatever the command") {
+  const Host host;
+  for (const Command command :
+       {Command::kDeviceInspect, Command::kDeviceBind, Command::kDeviceUnbind}) {
+    for (const char* node : {"uart@ff000000", "/axi/uart@ff000000"}) {
+      CHECK(host.Complaint(command, {node}) ==
+            "no device '" + std::string(node) +
+                "' under /sys/bus/platform/devices\n"
+                "to fix it:\n  did you mean one of these?\n    ff000000.uart\n");
+    }
+  }
+}
+
 TEST_CASE("device unbind gives devices back") {
   const Host host;
   CHECK(host.Output(Command::kDeviceUnbind, {kCan}).empty());

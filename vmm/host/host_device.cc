@@ -98,6 +98,21 @@ std::vector<std::string> NamesIn(const fs::path& folder) {
   return names;
 }
 
+// The path in the device tree of the node of a device's folder; nothing if it has none.
+std::optional<std::string> NodePath(const fs::path& device) {
+  constexpr std::string_view kBase = "/devicetree/base";
+  std::error_code error;
+  const std::string node = fs::canonical(device / "of_node", error).string();
+  const std::size_t at = node.find(kBase);
+  if (error || at == std::string::npos) return std::nullopt;
+  return node.substr(at + kBase.size());
+}
+
+// Whether `name` is the path of a node, or the node's own name, "canfd@ff070000".
+bool IsNode(const std::optional<std::string>& path, const std::string& name) {
+  return path && (*path == name || path->substr(path->rfind('/') + 1) == name);
+}
+
 // A device's address or kind, the parts of "ff070000.canfd" by which a misspelt name is found.
 bool LooksSimilar(const std::string& name, const std::string& other) {
   const std::string suffix = name.substr(std::min(name.find('.'), name.size()));
@@ -151,11 +166,8 @@ HostDevice HostSysfs::Read(HostBus bus, const std::string& name) const {
     // Without the number it is a device of VFIO's, but none that can be opened.
     if (!ReadAttribute(path / "vfio-dev" / vfio / "dev").empty()) device.vfio_device = vfio;
   }
-  std::error_code error;
-  const std::string node = fs::canonical(path / "of_node", error).string();
-  constexpr std::string_view kBase = "/devicetree/base";
-  if (const auto at = node.find(kBase); !error && at != std::string::npos) {
-    device.device_tree_path = node.substr(at + kBase.size());
+  device.device_tree_path = NodePath(path);
+  if (device.device_tree_path) {
     const std::string list = ReadAttribute(path / "of_node/compatible");
     for (std::size_t start = 0; start < list.size();) {
       device.compatible.emplace_back(list.c_str() + start);
@@ -166,20 +178,29 @@ HostDevice HostSysfs::Read(HostBus bus, const std::string& name) const {
 }
 
 HostDevice HostSysfs::Find(const std::string& name) const {
+  for (const HostBus bus : kBuses) {
+    const std::vector<std::string> names = NamesIn(BusPath(bus) / "devices");
+    if (std::binary_search(names.begin(), names.end(), name)) return Read(bus, name);
+  }
+  const std::string similar = SimilarTo(name);
+  throw Error("no device '" + name + "' under /sys/bus/platform/devices",
+              similar.empty() ? "list the host's devices: microvm device list"
+                              : "did you mean one of these?" + similar);
+}
+
+std::string HostSysfs::SimilarTo(const std::string& name) const {
   constexpr unsigned kMostSimilar = 8;
   std::string similar;
   unsigned count = 0;
   for (const HostBus bus : kBuses) {
-    for (const std::string& candidate : NamesIn(BusPath(bus) / "devices")) {
-      if (candidate == name) return Read(bus, name);
-      if (!LooksSimilar(name, candidate)) continue;
+    const fs::path devices = BusPath(bus) / "devices";
+    for (const std::string& candidate : NamesIn(devices)) {
+      if (!LooksSimilar(name, candidate) && !IsNode(NodePath(devices / candidate), name)) continue;
       if (++count <= kMostSimilar) similar += "\n  " + candidate;
     }
   }
   if (count > kMostSimilar) similar += "\n  and " + std::to_string(count - kMostSimilar) + " more";
-  throw Error("no device '" + name + "' under /sys/bus/platform/devices",
-              similar.empty() ? "list the host's devices: microvm device list"
-                              : "did you mean one of these?" + similar);
+  return similar;
 }
 
 std::vector<HostDevice> HostSysfs::All() const {

@@ -36,7 +36,8 @@ class HostSysfs {
  public:
   explicit HostSysfs(std::filesystem::path root) : root_(std::move(root)) {}
 
-  // Throws Error, with the names that look similar, if there is no such device.
+  // Throws Error, with the names that look similar, or whose node is called so, if there is no such
+  // device.
   [[nodiscard]] HostDevice Find(const std::string& name) const;
   // Every device of both buses that has a device-tree node, sorted by name.
   [[nodiscard]] std::vector<HostDevice> All() const;
@@ -90,6 +91,8 @@ class HostSysfs {
   [[nodiscard]] std::uint64_t CountsOf(std::string_view line) const;
   [[nodiscard]] std::optional<std::string> VfioInterruptOwner(const std::string& name) const;
   [[nodiscard]] HostDevice Read(HostBus bus, const std::string& name) const;
+  // "\n  NAME" of each device that may be meant by a name that none has.
+  [[nodiscard]] std::string SimilarTo(const std::string& name) const;
 
   std::filesystem::path root_;
 };
