@@ -14,19 +14,11 @@
 namespace microvm {
 namespace {
 
-constexpr const char* kContainerPath = "/dev/vfio/vfio";
-
 Fd OpenContainer(HostKernel& kernel) {
-  try {
-    return OpenFd(kernel, kContainerPath, O_RDWR);
-  } catch (const std::exception& error) {
-    if (ErrnoOf(error) == EACCES) {
-      std::throw_with_nested(Error("no permission to use VFIO", "run as root"));
-    }
-    std::throw_with_nested(Error("this host offers no VFIO",
-                                 "the kernel needs CONFIG_VFIO, CONFIG_VFIO_CONTAINER and "
-                                 "CONFIG_VFIO_PLATFORM; modprobe vfio vfio-platform"));
-  }
+  return OpenDeviceFile(kernel, "/dev/vfio/vfio", Error("no permission to use VFIO", "run as root"),
+                        Error("this host offers no VFIO",
+                              "the kernel needs CONFIG_VFIO, CONFIG_VFIO_CONTAINER and "
+                              "CONFIG_VFIO_PLATFORM; modprobe vfio vfio-platform"));
 }
 
 [[noreturn]] void ThrowSetIommuFailed(const std::exception& error, IommuType type) {

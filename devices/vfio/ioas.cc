@@ -46,17 +46,11 @@ void CheckIsDevice(const Fd& cdev, const HostSysfs& sysfs, const HostDevice& dev
 }  // namespace
 
 Fd Ioas::OpenIommufd(HostKernel& kernel) {
-  try {
-    return OpenFd(kernel, "/dev/iommu", O_RDWR);
-  } catch (const std::exception& error) {
-    if (ErrnoOf(error) == EACCES) {
-      std::throw_with_nested(Error("no permission to use iommufd",
-                                   "run as root, or have a launcher pass iommu_fd and device_fd"));
-    }
-    std::throw_with_nested(
-        Error("this host offers no iommufd",
-              "the kernel needs CONFIG_IOMMUFD; backend = \"group\" does without"));
-  }
+  return OpenDeviceFile(kernel, "/dev/iommu",
+                        Error("no permission to use iommufd",
+                              "run as root, or have a launcher pass iommu_fd and device_fd"),
+                        Error("this host offers no iommufd",
+                              "the kernel needs CONFIG_IOMMUFD; backend = \"group\" does without"));
 }
 
 Ioas::Ioas(const Fd& iommufd, const HostSysfs& sysfs) : iommufd_(iommufd), sysfs_(sysfs) {

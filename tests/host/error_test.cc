@@ -12,6 +12,7 @@ namespace microvm {
 namespace {
 
 using fakes::ChainOf;
+using fakes::Contains;
 
 TEST_CASE("a failed system call prints its name and what errno means") {
   CHECK(ChainOf([] { ThrowErrno(ENODEV, "KVM_CREATE_VM"); }) == "KVM_CREATE_VM: No such device\n");
@@ -34,6 +35,22 @@ TEST_CASE("remedies follow the chain, in its order") {
   CHECK(ChainOf([] {
           WithContext(Error("outer", "do this"), [] { throw Error("inner", "or this\nand that"); });
         }) == "outer\n  inner\nto fix it:\n  do this\nto fix it:\n  or this\n  and that\n");
+}
+
+TEST_CASE("of too many open files the limit is the remedy, whatever was being opened") {
+  const auto complaint = [](int error) {
+    return ChainOf([&] {
+      WithContext(Error("it cannot be opened", "correct the path"),
+                  [&] { ThrowErrno(error, "open /x"); });
+    });
+  };
+  CHECK(complaint(EMFILE) ==
+        "it cannot be opened\n  open /x: Too many open files\n"
+        "to fix it:\n  allow this process more open files: ulimit -n 4096\n");
+  CHECK(complaint(ENFILE) ==
+        "it cannot be opened\n  open /x: Too many open files in system\n"
+        "to fix it:\n  allow the host more open files: sysctl fs.file-max\n");
+  CHECK(Contains(complaint(ENOENT), "correct the path"));
 }
 
 TEST_CASE("a message of several lines keeps its indentation in the chain") {

@@ -76,6 +76,12 @@ TEST_CASE("no permission to use KVM says how to get it") {
   }
 }
 
+TEST_CASE("a limit of this process's says nothing of KVM") {
+  FakeKernel kernel;
+  kernel.host.kvm_error = EMFILE;
+  CHECK(OpenComplaint(kernel).starts_with("open /dev/kvm: Too many open files\n"));
+}
+
 TEST_CASE("another API version is refused") {
   FakeKernel kernel;
   kernel.host.kvm_version = 11;

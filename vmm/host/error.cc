@@ -31,6 +31,14 @@ void AppendIndented(std::string& text, std::string_view lines, const std::string
   }
 }
 
+// The remedy of a limit, which is none of what the contexts of the call advise; null for any other
+// error.
+const char* LimitRemedy(int error) {
+  if (error == EMFILE) return "allow this process more open files: ulimit -n 4096";
+  if (error == ENFILE) return "allow the host more open files: sysctl fs.file-max";
+  return nullptr;
+}
+
 }  // namespace
 
 void ThrowErrno(const char* call) { ThrowErrno(errno, call); }
@@ -60,6 +68,7 @@ std::string FormatChain(const std::exception& error) {
       remedies.push_back(ours->remedy());
     }
   });
+  if (const char* remedy = LimitRemedy(ErrnoOf(error))) remedies = {remedy};
   for (const std::string& remedy : remedies) {
     text += "to fix it:\n";
     AppendIndented(text, remedy, "  ");

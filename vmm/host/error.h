@@ -40,7 +40,8 @@ decltype(auto) WithContext(const Error& context, Body&& body) {
 // The innermost system_error's errno in a chain of nested exceptions; 0 if there is none.
 int ErrnoOf(const std::exception& error);
 
-// The chain, outermost first, one line each and indented by depth, then the remedies.
+// The chain, outermost first, one line each and indented by depth, then the remedies. Of too many
+// open files that of the limit is the only one.
 std::string FormatChain(const std::exception& error);
 
 // "0x1000".

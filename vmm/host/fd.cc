@@ -5,9 +5,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
-
-#include "vmm/host/error.h"
 
 namespace microvm {
 
@@ -15,6 +14,24 @@ Fd OpenFd(HostKernel& kernel, const std::string& path, int flags) {
   const int raw = kernel.Open(path.c_str(), flags | O_CLOEXEC);
   if (raw < 0) ThrowErrno(("open " + path).c_str());
   return {kernel, raw};
+}
+
+Fd OpenDeviceFile(HostKernel& kernel, const std::string& path, const Error& no_permission,
+                  const Error& absent) {
+  try {
+    return OpenFd(kernel, path, O_RDWR);
+  } catch (const std::exception& error) {
+    switch (ErrnoOf(error)) {
+      case EMFILE:
+      case ENFILE:
+        throw;
+      case EACCES:
+      case EPERM:
+        std::throw_with_nested(no_permission);
+      default:
+        std::throw_with_nested(absent);
+    }
+  }
 }
 
 int CheckedIoctl(const Fd& fd, IoctlCode code, void* argument) {

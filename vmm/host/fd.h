@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "vmm/host/error.h"
 #include "vmm/host/host_kernel.h"
 
 namespace microvm {
@@ -43,6 +44,12 @@ struct IoctlCode {
 
 // open(2) with O_CLOEXEC; throws a chain that names the path and the call.
 Fd OpenFd(HostKernel& kernel, const std::string& path, int flags);
+
+// Opens a device file such as /dev/kvm for reading and writing. Throws a chain with `no_permission`
+// if this user may not, with `absent` if the host does not have it; a limit on open files stands
+// for itself.
+Fd OpenDeviceFile(HostKernel& kernel, const std::string& path, const Error& no_permission,
+                  const Error& absent);
 
 // The ioctl's non-negative result; throws std::system_error that names it.
 int CheckedIoctl(const Fd& fd, IoctlCode code, void* argument);

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/kvm/kvm.h"
 
-#include <fcntl.h>
-
 #include <array>
-#include <cerrno>
 
 #include "vmm/host/error.h"
 #include "vmm/kvm/arm64_uapi.h"
@@ -40,17 +37,12 @@ int CheckExtension(const Fd& fd, int capability) {
 }
 
 Fd OpenKvm(HostKernel& kernel) {
-  try {
-    return OpenFd(kernel, "/dev/kvm", O_RDWR);
-  } catch (const std::exception& error) {
-    if (ErrnoOf(error) == EACCES || ErrnoOf(error) == EPERM) {
-      std::throw_with_nested(Error("no permission to use KVM",
-                                   "run as root, or give the user access: usermod -aG kvm USER"));
-    }
-    std::throw_with_nested(
-        Error("this host offers no KVM",
-              "the kernel needs CONFIG_KVM=y and must be entered at EL2; check: dmesg | grep kvm"));
-  }
+  return OpenDeviceFile(
+      kernel, "/dev/kvm",
+      Error("no permission to use KVM",
+            "run as root, or give the user access: usermod -aG kvm USER"),
+      Error("this host offers no KVM",
+            "the kernel needs CONFIG_KVM=y and must be entered at EL2; check: dmesg | grep kvm"));
 }
 
 void RequireCapabilities(const Fd& fd) {
