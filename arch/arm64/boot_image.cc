@@ -35,18 +35,21 @@ constexpr std::size_t kPeekBytes = 4096;
 constexpr int kGzipWindow = 16 + MAX_WBITS;  // zlib: expect a gzip header
 
 constexpr const char* kExpected = "expected an arm64 Image, or one compressed with gzip";
+constexpr const char* kKernelRemedy =
+    "give [boot] kernel what Linux's build leaves in arch/arm64/boot: Image, or Image.gz";
+constexpr const char* kDamagedRemedy = "copy or build the kernel again";
+constexpr const char* kPathRemedy =
+    "correct the path in the [boot] table; it is relative to the configuration file";
 
 std::uint64_t FileBytes(const Fd& fd) {
   struct stat status {};
   if (fd.kernel().Fstat(fd.get(), &status) != 0) ThrowErrno("fstat");
-  if (!S_ISREG(status.st_mode)) throw Error("not a regular file");
+  if (!S_ISREG(status.st_mode)) throw Error("not a regular file", kPathRemedy);
   return static_cast<std::uint64_t>(status.st_size);
 }
 
 Fd OpenBootFile(HostKernel& kernel, const std::filesystem::path& path) {
-  const Error context("it cannot be opened",
-                      "correct the path in the [boot] table; it is relative "
-                      "to the configuration file");
+  const Error context("it cannot be opened", kPathRemedy);
   // Not to wait for the writer of a FIFO, which is no boot file anyway.
   return WithContext(context, [&] { return OpenFd(kernel, path.string(), O_RDONLY | O_NONBLOCK); });
 }
@@ -125,12 +128,16 @@ Inflater::Result InflateMembers(std::span<std::byte> in, std::span<std::byte> ou
 
 ImageHeader ParseHeader(std::span<const std::byte> start) {
   ImageHeader header{};
-  if (start.size() < sizeof(header))
-    throw Error(std::string("too short for a kernel: ") + kExpected);
+  if (start.size() < sizeof(header)) {
+    throw Error(std::string("too short for a kernel: ") + kExpected, kKernelRemedy);
+  }
   std::memcpy(&header, start.data(), sizeof(header));
-  if (header.magic != kImageMagic) throw Error(std::string("no kernel: ") + kExpected);
+  if (header.magic != kImageMagic) {
+    throw Error(std::string("no kernel: ") + kExpected, kKernelRemedy);
+  }
   if ((header.flags & kFlagBigEndian) != 0) {
-    throw Error("a big-endian kernel: guests start little-endian");
+    throw Error("a big-endian kernel: guests start little-endian",
+                "build it without CONFIG_CPU_BIG_ENDIAN");
   }
   if (header.image_size == 0) header.text_offset = kOldTextOffset;
   return header;
@@ -181,13 +188,12 @@ void CheckWhole(const ImageHeader& header, std::span<const std::byte> start,
       "cut short: the file has " + std::to_string(file_bytes) + " bytes, ";
   const std::uint64_t whole = FileBytesByPeHeader(header, start);
   if (whole > file_bytes) {
-    throw Error(cut_short + "its header tells of " + std::to_string(whole),
-                "copy or build the kernel again");
+    throw Error(cut_short + "its header tells of " + std::to_string(whole), kDamagedRemedy);
   }
   if (EntryOffset(header) >= file_bytes) {
     throw Error(
         cut_short + "its first instruction jumps to byte " + std::to_string(EntryOffset(header)),
-        "copy or build the kernel again");
+        kDamagedRemedy);
   }
 }
 
@@ -239,7 +245,9 @@ BootImages::BootImages(HostKernel& kernel, const BootConfig& config) : config_(c
   WithContext(Error("initrd " + config.initrd->string()), [&] {
     initrd_ = OpenBootFile(kernel, *config.initrd);
     facts_.initrd_bytes = FileBytes(initrd_);
-    if (facts_.initrd_bytes == 0) throw Error("the file is empty");
+    if (facts_.initrd_bytes == 0) {
+      throw Error("the file is empty", "build it again, or remove 'initrd' from the [boot] table");
+    }
   });
 }
 
@@ -272,15 +280,18 @@ void BootImages::LoadCompressed(const VmPlan& plan, const GuestMemory& memory) c
     if (!padded) {
       throw Error("corrupt: after its gzip data, from byte " + std::to_string(result.consumed) +
                       " on, the file has something else",
-                  "copy or build the kernel again");
+                  kDamagedRemedy);
     }
     const auto start = kernel.first(std::min(kernel.size(), kPeekBytes));
     CheckWhole(ParseHeader(start), start, result.produced);
     return;
   }
-  if (result.status != Z_BUF_ERROR) throw Error("corrupt: the gzip data is not valid");
+  if (result.status != Z_BUF_ERROR) {
+    throw Error("corrupt: the gzip data is not valid", kDamagedRemedy);
+  }
   throw Error(result.consumed == compressed.size() ? "cut short: the gzip data ends early"
-                                                   : "inflates to more than its header tells of");
+                                                   : "inflates to more than its header tells of",
+              kDamagedRemedy);
 }
 
 }  // namespace microvm

@@ -310,12 +310,17 @@ TEST_CASE("a PE header that leads out of the file's start is not believed") {
   CHECK(files.OpenComplaint() == "");
 }
 
+constexpr const char* kKernelRemedy =
+    "to fix it:\n  give [boot] kernel what Linux's build leaves in arch/arm64/boot: Image, or "
+    "Image.gz\n";
+
 TEST_CASE("what is no kernel is refused by name, saying what is expected") {
   Files files;
   files.SetKernel(Bytes(4096, std::byte{0x7f}));
   const std::string path = (files.folder() / "Image").string();
   CHECK(files.OpenComplaint() ==
-        "kernel " + path + "\n  no kernel: expected an arm64 Image, or one compressed with gzip\n");
+        "kernel " + path + "\n  no kernel: expected an arm64 Image, or one compressed with gzip\n" +
+            kKernelRemedy);
   files.SetKernel(Gzip(Bytes(4096, std::byte{0x7f})));
   CHECK(Contains(files.OpenComplaint(), "no kernel: "));
 }
@@ -325,6 +330,7 @@ TEST_CASE("a file too short for a header is refused") {
   for (const std::size_t length : {0U, 1U, 2U, 63U}) {
     files.SetKernel(Bytes(length, std::byte{0x1f}));
     CHECK(Contains(files.OpenComplaint(), "too short for a kernel: "));
+    CHECK(files.OpenComplaint().ends_with(kKernelRemedy));
   }
   files.SetKernel(Gzip(Bytes(63)));
   CHECK(Contains(files.OpenComplaint(), "too short for a kernel: "));
@@ -365,11 +371,14 @@ TEST_CASE("a missing file, a folder and an empty initrd are refused by name") {
         "file or directory\nto fix it:\n  correct the path in the [boot] table; it is relative to "
         "the configuration file\n");
   files.SetKernelPath(files.folder());
-  CHECK(Contains(files.OpenComplaint(), "not a regular file"));
+  CHECK(Contains(files.OpenComplaint(),
+                 "  not a regular file\nto fix it:\n  correct the path in the [boot] table;"));
   files.SetKernel(MakeImage(4096, 4096));
   files.SetInitrd({});
   CHECK(files.OpenComplaint() ==
-        "initrd " + (files.folder() / "initrd").string() + "\n  the file is empty\n");
+        "initrd " + (files.folder() / "initrd").string() +
+            "\n  the file is empty\nto fix it:\n  build it again, or remove 'initrd' from the "
+            "[boot] table\n");
 }
 
 TEST_CASE("a file that becomes shorter while it is in use is an error, not a partial kernel") {

@@ -60,10 +60,13 @@ TEST_CASE("two overlays that disagree are an error, two that agree are not") {
 TEST_CASE("a file that is no overlay is an error with its name") {
   fakes::PlanInput input;
   input.boot.overlays = {{"torn.dtbo", std::vector<std::byte>(100)}};
-  CHECK(Contains(ChainOf([&] { BuildGuestTree(input.Make(), {}); }), "overlay torn.dtbo\n"));
+  CHECK(ChainOf([&] { BuildGuestTree(input.Make(), {}); }) ==
+        "overlay torn.dtbo\n  not a device tree: FDT_ERR_BADMAGIC\n"
+        "to fix it:\n  give [boot] overlay what dtc makes of a source with /plugin/\n");
   input.boot.overlays = {{"board.dtbo", fakes::TreeBlob("board")}};
   CHECK(ChainOf([&] { BuildGuestTree(input.Make(), {}); }) ==
-        "overlay board.dtbo: it has no fragment: not made of a source with /plugin/\n");
+        "overlay board.dtbo: it has no fragment\n"
+        "to fix it:\n  give [boot] overlay what dtc makes of a source with /plugin/\n");
 }
 
 TEST_CASE("an overlay larger than the room for the tree is an error") {

@@ -188,6 +188,12 @@ TEST_CASE("another host's tree is inspected by file, one node or all that have r
   line.tree = "/nonexistent.dtb";
   CHECK(Contains(fakes::ChainOf([&] { return host.Output(line); }),
                  "cannot inspect /nonexistent.dtb\n"));
+  line.tree = host.tree.Write("ecu.toml", "name = 'an ecu, whose file is no device tree'").string();
+  CHECK(fakes::ChainOf([&] { return host.Output(line); }) ==
+        "cannot inspect " + line.tree +
+            "\n  not a device tree: FDT_ERR_BADMAGIC\n"
+            "to fix it:\n  give --tree a .dtb, as dtc or Linux's build makes them, or a host's "
+            "/sys/firmware/fdt\n");
 }
 
 TEST_CASE("device bind hands devices to VFIO, by name") {

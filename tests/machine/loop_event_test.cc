@@ -76,8 +76,9 @@ TEST_CASE("an event without a descriptor for it is an error by its name") {
   FakeKernel kernel;
   kernel.FailMatching("eventfd", EMFILE);
   EventLoop loop;
-  CHECK(fakes::ChainOf([&] { LoopEvent(loop, kernel, [] {}); })
-            .starts_with("eventfd: Too many open files\n"));
+  CHECK(fakes::ChainOf([&] {
+          LoopEvent(loop, kernel, [] {});
+        }).starts_with("eventfd: Too many open files\n"));
 }
 
 }  // namespace

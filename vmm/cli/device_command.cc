@@ -62,9 +62,11 @@ std::vector<Inspection> InspectAll(const CommandLine& line, const HostSysfs& sys
     for (const HostDevice& device : sysfs.All()) inspections.push_back(inspector.Of(device));
     return inspections;
   }
-  const HostIndex index = WithContext(Error("cannot inspect " + line.tree), [&] {
-    return HostIndex(std::make_shared<const DeviceTree>(ReadFile(line.tree)));
-  });
+  const Error context("cannot inspect " + line.tree,
+                      "give --tree a .dtb, as dtc or Linux's build makes them, or a host's "
+                      "/sys/firmware/fdt");
+  const HostIndex index = WithContext(
+      context, [&] { return HostIndex(std::make_shared<const DeviceTree>(ReadFile(line.tree))); });
   const auto inspect = [&](const DtNode& node) {
     const InspectInput input{std::nullopt, ReadSoundClocks(index.tree(), node, kNoHost)};
     inspections.push_back(Inspect(index, node, input));

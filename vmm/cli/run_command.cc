@@ -14,6 +14,7 @@
 #include "arch/arm64/gic.h"
 #include "arch/arm64/guest_tree.h"
 #include "arch/arm64/layout.h"
+#include "vmm/fdt/overlay.h"
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
 #include "vmm/machine/machine.h"
@@ -104,16 +105,13 @@ void CheckPinnedMemory(const VmConfig& config, const HostSysfs& sysfs) {
 std::vector<OverlayFile> ReadOverlays(const BootConfig& config) {
   std::vector<OverlayFile> overlays;
   for (const std::filesystem::path& path : config.overlays) {
-    WithContext(
-        Error("overlay " + path.string(),
-              "[boot] overlay: a file that dtc has made of a source with /plugin/"),
-        [&] {
-          std::error_code error;
-          if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path, error)) {
-            throw Error("it is no regular file");
-          }
-          overlays.push_back({path.string(), ReadFile(path.string())});
-        });
+    WithContext(Error("overlay " + path.string(), kOverlayRemedy), [&] {
+      std::error_code error;
+      if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path, error)) {
+        throw Error("it is no regular file");
+      }
+      overlays.push_back({path.string(), ReadFile(path.string())});
+    });
   }
   return overlays;
 }

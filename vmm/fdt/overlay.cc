@@ -153,7 +153,7 @@ std::vector<std::byte> OverlayMerger::Merge(std::span<const std::byte> tree,
                                             const std::vector<std::byte>& overlay) {
   const DeviceTree base(std::vector<std::byte>(tree.begin(), tree.end()));
   const DeviceTree parsed =
-      WithContext(Error("overlay " + file), [&] { return DeviceTree(overlay); });
+      WithContext(Error("overlay " + file, kOverlayRemedy), [&] { return DeviceTree(overlay); });
   CheckLabels(parsed, base, file);
   CheckFixups(parsed, file);
   bool has_fragment = false;
@@ -172,7 +172,7 @@ std::vector<std::byte> OverlayMerger::Merge(std::span<const std::byte> tree,
     CheckNode(*content, base, path, file);
   }
   if (!has_fragment) {
-    throw Error("overlay " + file + ": it has no fragment: not made of a source with /plugin/");
+    throw Error("overlay " + file + ": it has no fragment", kOverlayRemedy);
   }
   // libfdt writes into both, and leaves neither usable when it fails.
   std::vector<std::byte> merged(tree.size() + 2 * overlay.size());

@@ -11,6 +11,10 @@
 
 namespace microvm {
 
+// Of a file that is no overlay.
+constexpr const char* kOverlayRemedy =
+    "give [boot] overlay what dtc makes of a source with /plugin/";
+
 // Merges overlays (.dtbo, as dtc makes them of `/plugin/;` sources) into a tree with `__symbols__`,
 // one after the other.
 class OverlayMerger {
