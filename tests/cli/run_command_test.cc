@@ -171,6 +171,34 @@ TEST_CASE("memory that must stay in place and that the host has not is refused")
                  "4 MiB available"));
 }
 
+TEST_CASE("huge pages for more than the host's memory can never be had") {
+  Program program;
+  WriteFile(program.line.config,
+            "[memory]\nsize = \"8M\"\nhugepages = \"2M\"\n[boot]\nkernel = \"Image\"\n");
+  program.board.host.Write("proc/meminfo", "MemTotal: 8192 kB\n");
+  CHECK(program.Run(Command::kCheck) == 0);
+  CHECK(program.error_output.empty());
+  program.board.host.Write("proc/meminfo", "MemTotal: 8191 kB\nSwapTotal: 99999 kB\n");
+  CHECK(fakes::ChainOf([&] { return program.Run(Command::kCheck); }) ==
+        "memory.size: 8 MiB of huge pages, but the host has 7 MiB of memory in all\n"
+        "to fix it:\n  make memory.size smaller\n");
+}
+
+TEST_CASE("memory that comes as it is used may be more than the host has, which is told") {
+  Program program;
+  program.board.host.Write("proc/meminfo", "MemTotal: 4096 kB\nSwapTotal: 4096 kB\n");
+  CHECK(program.Run(Command::kCheck) == 0);
+  CHECK(program.error_output.empty());
+  program.board.host.Write("proc/meminfo", "MemTotal: 4096 kB\nSwapTotal: 2048 kB\n");
+  for (const Command command : {Command::kCheck, Command::kRun}) {
+    program.board.kernel.Script(0, {fakes::PowerOff()});
+    CHECK(program.Run(command) == 0);
+    CHECK(program.error_output ==
+          "microvm: memory.size: the guest has 8 MiB, the host 6 MiB, swap space included: the "
+          "kernel ends processes when the guest has used what there is\n");
+  }
+}
+
 TEST_CASE("a set-up that fails is in the statistics, whatever it was") {
   Program program;
   program.line.stats = program.InFolder("stats.json");

@@ -17,6 +17,7 @@
 #include "vmm/fdt/overlay.h"
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
+#include "vmm/host/memory_info.h"
 #include "vmm/machine/machine.h"
 #include "vmm/passthrough/passthrough.h"
 
@@ -89,17 +90,41 @@ struct Prepared {
   VmPlan plan;
 };
 
-// The kernel would look for memory among other processes' first, and end one of them.
-void CheckPinnedMemory(const VmConfig& config, const HostSysfs& sysfs) {
+std::string MiB(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+// Memory that is there from the start, and that the host cannot have.
+void CheckMemory(const VmConfig& config, const HostSysfs& sysfs) {
+  const std::uint64_t size_bytes = config.memory.size_bytes;
   const bool dma = std::any_of(config.platform.begin(), config.platform.end(),
                                [](const auto& device) { return device.dma == DmaMode::kIommu; });
-  if ((!dma && !config.memory.lock) || config.memory.hugepage_bytes != 0) return;
-  const auto available = sysfs.AvailableMemory();
-  if (!available || config.memory.size_bytes <= *available) return;
-  throw Error("memory.size: all " + std::to_string(config.memory.size_bytes >> 20) +
-                  " MiB are kept in memory for " + (dma ? "the devices' DMA" : "memory.lock") +
-                  ", but the host has " + std::to_string(*available >> 20) + " MiB available",
+  if (config.memory.hugepage_bytes != 0) {
+    const auto total = MemoryInfo(sysfs.root(), "MemTotal");
+    if (!total || size_bytes <= *total) return;
+    throw Error("memory.size: " + MiB(size_bytes) + " of huge pages, but the host has " +
+                    MiB(*total) + " of memory in all",
+                "make memory.size smaller");
+  }
+  if (!dma && !config.memory.lock) return;
+  // The kernel would look for it among other processes' first, and end one of them.
+  const auto available = MemoryInfo(sysfs.root(), "MemAvailable");
+  if (!available || size_bytes <= *available) return;
+  throw Error("memory.size: all " + MiB(size_bytes) + " are kept in memory for " +
+                  (dma ? "the devices' DMA" : "memory.lock") + ", but the host has " +
+                  MiB(*available) + " available",
               "make memory.size smaller");
+}
+
+// Other memory comes as the guest uses it: one that never uses all of it may have more than there
+// is.
+void TellOfScarceMemory(const VmConfig& config, const HostSysfs& sysfs) {
+  const auto memory = MemoryInfo(sysfs.root(), "MemTotal");
+  if (!memory) return;
+  const std::uint64_t total = *memory + MemoryInfo(sysfs.root(), "SwapTotal").value_or(0);
+  if (config.memory.size_bytes <= total) return;
+  std::fprintf(stderr,
+               "microvm: memory.size: the guest has %s, the host %s, swap space included: the "
+               "kernel ends processes when the guest has used what there is\n",
+               MiB(config.memory.size_bytes).c_str(), MiB(total).c_str());
 }
 
 std::vector<OverlayFile> ReadOverlays(const BootConfig& config) {
@@ -119,7 +144,8 @@ std::vector<OverlayFile> ReadOverlays(const BootConfig& config) {
 Prepared Prepare(const VmConfig& config, HostKernel& kernel, const HostSysfs& sysfs,
                  PhaseClock& clock) {
   CheckPassedDescriptors(kernel, config);
-  CheckPinnedMemory(config, sysfs);
+  CheckMemory(config, sysfs);
+  TellOfScarceMemory(config, sysfs);
   Kvm kvm(kernel);
   BootImages images(kernel, config.boot);
   BootFacts boot = images.facts();

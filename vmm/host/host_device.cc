@@ -345,19 +345,6 @@ std::string HostSysfs::LineUsers(std::uint32_t intid) const {
   return users;
 }
 
-std::optional<std::uint64_t> HostSysfs::AvailableMemory() const {
-  constexpr std::string_view kKey = "MemAvailable:";
-  const fs::path path = root_ / "proc/meminfo";
-  std::error_code error;
-  if (!fs::exists(path, error)) return std::nullopt;
-  const std::string text = ReadTextFile(path.string());
-  const std::size_t at = text.find(kKey);
-  if (at == std::string::npos) return std::nullopt;
-  std::string_view rest = std::string_view(text).substr(at + kKey.size());
-  const auto kib = ParseNumber<std::uint64_t>(NextWord(rest));
-  return kib ? std::optional(*kib << 10) : std::nullopt;
-}
-
 void HostSysfs::BindToVfio(const HostDevice& device) const {
   if (device.bound_to_vfio()) return;
   const std::string driver(VfioDriver(device.bus));

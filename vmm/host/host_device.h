@@ -72,9 +72,6 @@ class HostSysfs {
   // if nobody has, or the host does not tell.
   [[nodiscard]] std::string LineUsers(std::uint32_t intid) const;
 
-  // What the host can give without taking from others (/proc/meminfo: MemAvailable), in bytes.
-  [[nodiscard]] std::optional<std::uint64_t> AvailableMemory() const;
-
   // Binds the device to VFIO's driver, unbinding its present one; throws a chain with the remedy.
   void BindToVfio(const HostDevice& device) const;
   // On the way out of a failure, has the device as it was read `before`: with its override, with a
