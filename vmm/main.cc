@@ -57,6 +57,9 @@ int main(int argc, char** argv) {
   } catch (const microvm::ConfigError& error) {
     std::fprintf(stderr, "microvm: the configuration is wrong:\n%s\n", error.what());
     return 2;
+  } catch (const microvm::UnreadableConfig& error) {
+    std::fprintf(stderr, "microvm: %s", microvm::FormatChain(error).c_str());
+    return 2;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "microvm: %s", microvm::FormatChain(error).c_str());
     return 1;

@@ -229,12 +229,16 @@ TEST_CASE("statistics that cannot be written are known before the guest runs") {
   CHECK_FALSE(Contains(fakes::Lines(program.board.kernel.log()), "KVM_CREATE_VM"));
 }
 
-TEST_CASE("a configuration that cannot be read is a wrong configuration, by name") {
+TEST_CASE("a configuration that cannot be read is not called wrong") {
   Program program;
+  program.line.stats = program.InFolder("stats.json");
   program.line.config = "/nonexistent/ecu.toml";
-  CHECK_THROWS_AS(program.Run(Command::kCheck), ConfigError);
-  CHECK(Contains(fakes::ChainOf([&] { return program.Run(Command::kCheck); }),
-                 "/nonexistent/ecu.toml: No such file or directory"));
+  CHECK_THROWS_AS(program.Run(Command::kCheck), UnreadableConfig);
+  CHECK(fakes::ChainOf([&] { return program.Run(Command::kCheck); }) ==
+        "the configuration cannot be read\n"
+        "  open /nonexistent/ecu.toml: No such file or directory\n"
+        "to fix it:\n  give --config the path of a machine's configuration\n");
+  CHECK(Contains(ReadTextFile(*program.line.stats), "\"status\":2"));
   CHECK(program.board.kernel.log().empty());
 }
 

@@ -246,9 +246,9 @@ VmConfig ReadVmConfig(const std::string& path) {
   std::string text;
   try {
     text = ReadTextFile(path);
-  } catch (const std::exception& error) {
-    throw ConfigError(std::string(error.what()) +
-                      "\nto fix it:\n  give --config the path of a machine's configuration");
+  } catch (const std::exception&) {
+    std::throw_with_nested(UnreadableConfig("the configuration cannot be read",
+                                            "give --config the path of a machine's configuration"));
   }
   return ParseVmConfig(text, path);
 }
@@ -268,7 +268,7 @@ int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
   VmConfig config;
   try {
     config = ReadVmConfig(line.config);
-  } catch (const ConfigError&) {
+  } catch (const std::exception&) {
     write_failure(2);
     throw;
   }

@@ -5,12 +5,20 @@
 
 #include "vmm/cli/command_line.h"
 #include "vmm/config/vm_config.h"
+#include "vmm/host/error.h"
 #include "vmm/host/host_device.h"
 #include "vmm/host/host_kernel.h"
 
 namespace microvm {
 
-// Reads and parses a configuration file; throws ConfigError, also when it cannot be read.
+// The configuration file cannot be read: nothing is known of what is in it.
+class UnreadableConfig : public Error {
+ public:
+  using Error::Error;
+};
+
+// Reads and parses a configuration file; throws ConfigError, or a chain whose outermost link is an
+// UnreadableConfig.
 VmConfig ReadVmConfig(const std::string& path);
 
 // The commands on a VM: run, check, print the plan or the restart policy, dump the tree. Returns
