@@ -30,9 +30,6 @@ std::string ProblemOfSize(const std::string& value) {
   return ProblemsIn("[memory]\nsize = " + value + "\n[boot]\nkernel = \"Image\"\n");
 }
 
-constexpr const char* kSizeProblem =
-    "vm.toml:2:8: memory.size: must be a size such as \"128M\", a multiple of 2M";
-
 TEST_CASE("an empty file lacks memory size and kernel") {
   CHECK(ProblemsIn("") == "vm.toml:1:1: memory.size: missing\nvm.toml:1:1: boot.kernel: missing");
 }
@@ -51,7 +48,7 @@ TEST_CASE("every problem is reported at once, in the order of the file") {
         "vm.toml:1:1: kernal: unknown key\n"
         "vm.toml:3:9: cpu.count: must be an integer from 1 to 512\n"
         "vm.toml:4:12: cpu.priority: must be an integer from 1 to 99\n"
-        "vm.toml:6:8: memory.size: must be a size such as \"128M\", a multiple of 2M\n"
+        "vm.toml:6:8: memory.size: must be a multiple of 2M\n"
         "vm.toml:7:8: memory.lock: must be true or false\n"
         "vm.toml:8:1: platform.host: missing\n"
         "vm.toml:9:7: platform.dma: must be one of \"none\", \"iommu\", \"identity\"");
@@ -161,20 +158,41 @@ TEST_CASE("a string cannot hide a NUL from the calls it will be given to") {
         "vm.toml:5:11: boot.cmdline: must not contain a NUL character");
 }
 
-TEST_CASE("the memory size is a positive multiple of 2 MiB") {
+TEST_CASE("of a memory size that cannot be it is told what is wrong with it") {
+  const auto check = [](const std::string& problem, std::initializer_list<const char*> values) {
+    for (const char* value : values) {
+      CAPTURE(value);
+      CHECK(ProblemOfSize(value) == "vm.toml:2:8: memory.size: " + problem);
+    }
+  };
   CHECK(ProblemOfSize("\"2M\"").empty());
-  for (const char* value : {"0", "\"0\"", "-2097152", "\"1M\"", "\"3M\"", "2097153", "\"\"",
-                            "\"M\"", "\"2T\"", "\"2MB\"", "\"2 M\"", "\" 2M\"", "\"-2M\"",
-                            "\"0x200000\"", "\"2m\"", "\"2.5G\"", "true", "2.0e6"}) {
+  CHECK(ProblemOfSize("\"2097152\"").empty());
+  CHECK(ProblemOfSize("2097152").empty());
+  check("must be a size such as \"128M\", or a number of bytes",
+        {"\"\"", "\"M\"", "\" 2M\"", "\"-2M\"", "\"lots\"", "true", "2.0e6", "[2]"});
+  check("\"2T\": only K, M or G may stand behind its digits", {"\"2T\""});
+  check("\"2MB\": only K, M or G may stand behind its digits", {"\"2MB\""});
+  for (const char* value : {"\"2 M\"", "\"0x200000\"", "\"2m\"", "\"2.5G\""}) {
     CAPTURE(value);
-    CHECK(ProblemOfSize(value) == kSizeProblem);
+    CHECK(Contains(ProblemOfSize(value), "only K, M or G may stand behind its digits"));
   }
+  check("must be more than 0", {"0", "\"0\"", "\"0G\"", "-2097152"});
+  check("must be a multiple of 2M", {"\"1M\"", "\"3M\"", "\"1K\""});
+  check("must be a multiple of 2M; without K, M or G it counts bytes",
+        {"2097153", "128", "\"128\""});
+  check("does not fit in 64 bits",
+        {"\"18446744073709551616\"", "\"17179869184G\"", "\"36028797018963968G\""});
 }
 
-TEST_CASE("a size that no 64 bits hold is a problem, not a small size") {
-  CHECK(ProblemOfSize("\"18446744073709551616\"") == kSizeProblem);
-  CHECK(ProblemOfSize("\"17179869184G\"") == kSizeProblem);
-  CHECK(ProblemOfSize("\"36028797018963968G\"") == kSizeProblem);
+TEST_CASE("a file's path is not empty") {
+  CHECK(ProblemsIn("[memory]\nsize = \"4M\"\n[boot]\nkernel = \"\"\ninitrd = \"\"\n"
+                   "overlay = [\"a\", \"\"]\n") ==
+        "vm.toml:4:10: boot.kernel: is empty; it must be the path of a file\n"
+        "vm.toml:5:10: boot.initrd: is empty; it must be the path of a file\n"
+        "vm.toml:6:11: boot.overlay: one is empty; each must be the path of a file");
+  CHECK(ProblemsIn("[memory]\nsize = \"4M\"\nidentity_file = \"\"\n[boot]\nkernel = \"I\"\n"
+                   "[[platform]]\nhost = \"a\"\ndma = \"identity\"\n") ==
+        "vm.toml:3:17: memory.identity_file: is empty; it must be the path of a file");
 }
 
 TEST_CASE("huge pages have a size that a host can have") {

@@ -3,26 +3,46 @@
 
 #include <algorithm>
 #include <charconv>
-#include <numeric>
 
+#include "vmm/config/closest_word.h"
 #include "vmm/config/vm_config.h"
 
 namespace microvm {
 namespace {
 
-// "128M" -> 134217728; nothing for anything else.
-std::optional<std::uint64_t> ParseSize(std::string_view text) {
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc()) return std::nullopt;
-  const std::string_view suffix(end, static_cast<std::size_t>(text.data() + text.size() - end));
+// What a size says, or why it is none.
+struct ParsedSize {
+  std::uint64_t bytes = 0;
+  bool has_unit = false;
+  std::string problem = {};
+};
+
+// "128M", 134217728.
+ParsedSize ParseSize(const toml::node& node) {
+  ParsedSize size;
+  if (const auto* number = node.as_integer()) {
+    if (number->get() > 0) size.bytes = static_cast<std::uint64_t>(number->get());
+    return size;
+  }
+  const auto* value = node.as_string();
+  const std::string text = value == nullptr ? "" : value->get();
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, size.bytes);
+  const std::string_view suffix(end, static_cast<std::size_t>(last - end));
   unsigned shift = 0;
   if (suffix == "K") shift = 10;
   if (suffix == "M") shift = 20;
   if (suffix == "G") shift = 30;
-  if (shift == 0 && !suffix.empty()) return std::nullopt;
-  if (number > (UINT64_MAX >> shift)) return std::nullopt;
-  return number << shift;
+  size.has_unit = shift != 0;
+  if (error == std::errc::invalid_argument) {
+    size.problem = "must be a size such as \"128M\", or a number of bytes";
+  } else if (shift == 0 && !suffix.empty()) {
+    size.problem = "\"" + text + "\": only K, M or G may stand behind its digits";
+  } else if (error != std::errc() || size.bytes > (UINT64_MAX >> shift)) {
+    size.problem = "does not fit in 64 bits";
+  }
+  size.bytes <<= shift;
+  return size;
 }
 
 std::string FormatSize(std::uint64_t bytes) {
@@ -101,21 +121,6 @@ bool IsPropertyName(std::string_view text) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            std::string_view(",._+?#-").find(c) != std::string_view::npos;
   });
-}
-
-// How many letters must be put in, left out or replaced to make one word of the other.
-std::size_t Mistakes(std::string_view one, std::string_view other) {
-  std::vector<std::size_t> row(other.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (const char letter : one) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t at = 0; at < other.size(); ++at) {
-      const std::size_t replaced = diagonal + (letter == other[at] ? 0 : 1);
-      diagonal = row[at + 1];
-      row[at + 1] = std::min({replaced, diagonal + 1, row[at] + 1});
-    }
-  }
-  return row[other.size()];
 }
 
 }  // namespace
@@ -215,14 +220,14 @@ std::optional<std::int64_t> TomlReader::Integer(std::string_view key, std::int64
 std::optional<std::uint64_t> TomlReader::Size(std::string_view key, std::uint64_t unit_bytes) {
   const toml::node* node = Take(key);
   if (node == nullptr) return std::nullopt;
-  std::optional<std::uint64_t> size;
-  if (const auto* text = node->as_string()) size = ParseSize(text->get());
-  if (const auto* number = node->as_integer(); number != nullptr && number->get() > 0) {
-    size = static_cast<std::uint64_t>(number->get());
+  ParsedSize size = ParseSize(*node);
+  if (size.problem.empty() && size.bytes == 0) size.problem = "must be more than 0";
+  if (size.problem.empty() && size.bytes % unit_bytes != 0) {
+    size.problem = "must be a multiple of " + FormatSize(unit_bytes) +
+                   (size.has_unit ? "" : "; without K, M or G it counts bytes");
   }
-  if (size && *size > 0 && *size % unit_bytes == 0) return size;
-  const std::string unit = unit_bytes > 1 ? ", a multiple of " + FormatSize(unit_bytes) : "";
-  Report(key, "must be a size such as \"128M\"" + unit);
+  if (size.problem.empty()) return size.bytes;
+  Report(key, size.problem);
   return std::nullopt;
 }
 
@@ -365,22 +370,11 @@ std::vector<TomlReader> TomlReader::Tables(std::string_view key) {
   return result;
 }
 
-std::string TomlReader::Similar(std::string_view key) const {
-  constexpr std::size_t kMostMistakes = 2;
-  const auto closest =
-      std::min_element(consumed_.begin(), consumed_.end(), [&](const auto& one, const auto& other) {
-        return Mistakes(key, one) < Mistakes(key, other);
-      });
-  if (closest == consumed_.end()) return {};
-  const std::size_t mistakes = Mistakes(key, *closest);
-  return mistakes <= kMostMistakes && 2 * mistakes <= key.size() ? *closest : std::string();
-}
-
 void TomlReader::Finish() {
   if (table_ == nullptr) return;
   for (const auto& [key, node] : *table_) {
     if (consumed_.contains(key.str())) continue;
-    const std::string similar = Similar(key.str());
+    const std::string similar = ClosestWord(key.str(), {consumed_.begin(), consumed_.end()});
     problems_->Add(
         key.source(), Qualified(key.str()),
         similar.empty() ? "unknown key" : "unknown key; did you mean '" + similar + "'?");

@@ -81,8 +81,6 @@ class TomlReader {
 
  private:
   const toml::node* Take(std::string_view key);
-  // The key asked for that was most likely meant; "" if none resembles `key`.
-  [[nodiscard]] std::string Similar(std::string_view key) const;
   [[nodiscard]] std::string Qualified(std::string_view key) const;
 
   const toml::table* table_;

@@ -55,6 +55,15 @@ Enum WordOr(TomlReader& reader, std::string_view key, const auto& words, Enum ot
   return index ? static_cast<Enum>(*index) : otherwise;
 }
 
+// The path of a file, relative to the configuration's folder.
+std::optional<std::filesystem::path> ReadPath(TomlReader& reader, std::string_view key,
+                                              const std::filesystem::path& folder) {
+  const auto text = reader.String(key);
+  if (!text) return std::nullopt;
+  if (text->empty()) reader.Report(key, "is empty; it must be the path of a file");
+  return folder / *text;
+}
+
 CpuConfig ReadCpu(TomlReader reader) {
   CpuConfig cpu;
   if (const auto count = reader.Integer("count", 1, kMaximumVcpus)) {
@@ -98,10 +107,8 @@ MemoryConfig ReadMemory(TomlReader& reader, const std::filesystem::path& folder)
   reader.Require("size");
   // RAM is mapped with 2 MiB blocks where the host allows.
   memory.size_bytes = reader.Size("size", 2 * kMegabyte).value_or(0);
-  if (const auto file = reader.String("identity_file")) {
-    memory.identity_file = folder / *file;
-    memory.hugepage_bytes = 2 * kMegabyte;
-  }
+  memory.identity_file = ReadPath(reader, "identity_file", folder);
+  if (memory.identity_file) memory.hugepage_bytes = 2 * kMegabyte;
   if (const auto hugepage = reader.Size("hugepages", 1)) {
     memory.hugepage_bytes = *hugepage;
     if (*hugepage < 65536 || (*hugepage & (*hugepage - 1)) != 0) {
@@ -118,9 +125,10 @@ MemoryConfig ReadMemory(TomlReader& reader, const std::filesystem::path& folder)
 BootConfig ReadBoot(TomlReader reader, const std::filesystem::path& folder) {
   BootConfig boot;
   reader.Require("kernel");
-  boot.kernel = folder / reader.String("kernel").value_or("");
-  if (const auto initrd = reader.String("initrd")) boot.initrd = folder / *initrd;
+  boot.kernel = ReadPath(reader, "kernel", folder).value_or("");
+  boot.initrd = ReadPath(reader, "initrd", folder);
   for (const std::string& overlay : reader.Strings("overlay")) {
+    if (overlay.empty()) reader.Report("overlay", "one is empty; each must be the path of a file");
     boot.overlays.push_back(folder / overlay);
   }
   boot.cmdline = reader.String("cmdline").value_or("");
