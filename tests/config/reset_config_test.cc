@@ -49,6 +49,7 @@ TEST_CASE("a recipe is read step by step") {
   CHECK(write.offset == 0x10);
   CHECK(write.size_bytes == 4);
   CHECK(write.value == 1);
+  CHECK(write.place == "vm.toml:10:10: platform.recipe.offset");
   CHECK(write.mask == 0xffff'ffff);
   const ResetStep& poll = reset.recipe[1];
   CHECK(poll.action == Action::kPoll);

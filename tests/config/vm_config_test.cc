@@ -114,6 +114,8 @@ TEST_CASE("addresses and SPIs are one number or a list, and keep their places") 
   CHECK(config.platform[1].spis == std::vector<std::uint32_t>{8, 9});
   const std::string& place = config.platform[1].places.at("address");
   CHECK(place.ends_with(":11: platform.address"));
+  CHECK(config.platform[1].places.at("drop").ends_with(": platform.drop"));
+  CHECK(config.platform[1].places.at("clocks").ends_with(": platform.clocks"));
 }
 
 TEST_CASE("properties are strings, cells, lists of them, flags and bytes") {

@@ -248,7 +248,13 @@ TEST_CASE("properties that name nodes or addresses of the host alone are refused
 TEST_CASE("a property to drop that is not there is a slip, named") {
   DeviceFacts facts = fakes::FactsOf(fakes::SharedTree("corners"), "/ref-dmas");
   facts.config.drop = {"dmas", "dmsa"};
-  CHECK(ChainOf([&] { Made(facts); }) == "/ref-dmas: drop: there is no property 'dmsa' in it\n");
+  CHECK(ChainOf([&] { Made(facts); }) ==
+        "platform.drop: /ref-dmas has no 'dmsa'\nto fix it:\n  did you mean 'dmas'?\n");
+  facts.config.drop = {"interrupt-map"};
+  facts.config.places = {{"drop", "vm.toml:9:8: platform.drop"}};
+  CHECK(ChainOf([&] { Made(facts); }) ==
+        "vm.toml:9:8: platform.drop: /ref-dmas has no 'interrupt-map'\n"
+        "to fix it:\n  it has: dmas\n");
 }
 
 TEST_CASE("a property to drop may be a child's") {
@@ -263,8 +269,15 @@ TEST_CASE("a rate for a clock that is not there is a slip, named") {
   DeviceFacts facts = fakes::CanFacts();
   facts.config.clocks_hz = {{"cna_clk", 5}};
   CHECK(ChainOf([&] { Made(facts); }) ==
-        "/axi/canfd@ff070000: clocks: it has no clock 'cna_clk'\n"
+        "platform.clocks: /axi/canfd@ff070000 has no clock 'cna_clk'\n"
+        "to fix it:\n  did you mean 'can_clk'?\n");
+  facts.config.clocks_hz = {{"osc", 5}};
+  facts.config.places = {{"clocks", "vm.toml:9:10: platform.clocks"}};
+  CHECK(ChainOf([&] { Made(facts); }) ==
+        "vm.toml:9:10: platform.clocks: /axi/canfd@ff070000 has no clock 'osc'\n"
         "to fix it:\n  its clocks are: can_clk, s_axi_aclk\n");
+  facts.clocks.clear();
+  CHECK(Contains(ChainOf([&] { Made(facts); }), "to fix it:\n  it has no clocks\n"));
 }
 
 TEST_CASE("a node that the host's tree does not have is an error") {

@@ -43,6 +43,7 @@ void ReadAccess(TomlReader& reader, const char* action, ResetStep& step) {
   step.size_bytes = static_cast<unsigned>(size);
   reader.Require("offset");
   step.offset = static_cast<std::uint64_t>(reader.Integer("offset", 0, INT64_MAX).value_or(0));
+  step.place = reader.Place("offset");
   if (step.offset % step.size_bytes != 0) {
     reader.Report("offset", "must be a multiple of the register's size");
   }

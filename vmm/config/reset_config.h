@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace microvm {
@@ -26,6 +27,7 @@ struct ResetStep {
   std::uint64_t value = 0;   // to write, or to wait for
   std::uint64_t mask = 0;    // the bits that are written, all others keep; or that are looked at
   std::uint32_t us = 0;      // how long to wait, kPoll at most
+  std::string place = {};    // "file:line:column: platform.recipe.offset", for what planning finds
 };
 
 struct ResetConfig {

@@ -195,7 +195,9 @@ PlatformConfig ReadPlatform(TomlReader& reader, std::set<int>& fds) {
   for (auto& [name, value] : reader.Properties("properties", kOwnProperties)) {
     platform.properties[name] = std::move(value);
   }
-  for (const std::string key : {"address", "spi"}) platform.places[key] = reader.Place(key);
+  for (const std::string key : {"address", "spi", "drop", "clocks"}) {
+    platform.places[key] = reader.Place(key);
+  }
   platform.reset = ReadResetConfig(reader);
   platform.windows = ReadWindows(reader);
   reader.Finish();

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "vmm/config/closest_word.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -45,8 +46,11 @@ void CheckClockNames(const DeviceFacts& facts) {
   }
   for (const auto& [name, rate_hz] : facts.config.clocks_hz) {
     if (std::find(keys.begin(), keys.end(), name) != keys.end()) continue;
-    throw Error(facts.node_path + ": clocks: it has no clock '" + name + "'",
-                names.empty() ? "it has none" : "its clocks are: " + names);
+    const std::string similar = ClosestWord(name, keys);
+    throw Error(facts.node_path + " has no clock '" + name + "'",
+                names.empty()     ? "it has no clocks"
+                : similar.empty() ? "its clocks are: " + names
+                                  : "did you mean '" + similar + "'?");
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "vmm/fdt/fdt_writer.h"
 #include "vmm/fdt/references.h"
+#include "vmm/plan/at_key.h"
 #include "vmm/plan/clock_rates.h"
 #include "vmm/plan/device_binding.h"
 #include "vmm/plan/property_rules.h"
@@ -365,8 +366,8 @@ void MakeDeviceNode(const DeviceFacts& facts, PlannedDevice& device, std::uint32
                     const PassedNodes& passed) {
   const auto host = facts.tree->Find(facts.node_path);
   if (!host) throw Error("the host's device tree has no node " + facts.node_path);
-  CheckDrop(facts, *host);
-  CheckClockNames(facts);
+  AtKey(facts, "drop", [&] { CheckDrop(facts, *host); });
+  AtKey(facts, "clocks", [&] { CheckClockNames(facts); });
   NodeMaker(facts, *host, passed, device, next_phandle).Make();
 }
 

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <string>
 
+#include "vmm/config/closest_word.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -115,13 +116,20 @@ std::size_t EntryLimit(const DeviceFacts& facts, std::string_view list,
   return property.value.size() / 4;  // more entries than cells there cannot be
 }
 
+// A list of the device's node of which `drop` can name entries; nothing if it has none of that
+// name.
+std::optional<DtProperty> FindList(const DtNode& device, std::string_view list) {
+  if (NamesOfList(list).empty()) return std::nullopt;
+  const auto property = device.Property(list);
+  return list == "interrupts" && !property ? device.Property("interrupts-extended") : property;
+}
+
 bool NamesSomething(const DeviceFacts& facts, const DtNode& device, const std::string& drop) {
   if (const std::size_t colon = drop.find(':'); colon != std::string::npos) {
     const std::string list = drop.substr(0, colon);
     const std::string entry = drop.substr(colon + 1);
-    auto property = device.Property(list);
-    if (list == "interrupts" && !property) property = device.Property("interrupts-extended");
-    if (!property || NamesOfList(list).empty()) return false;
+    const auto property = FindList(device, list);
+    if (!property) return false;
     const std::vector<std::string> names = EntryNames(device, list);
     std::size_t number = 0;
     const auto parsed = std::from_chars(entry.data(), entry.data() + entry.size(), number);
@@ -133,6 +141,38 @@ bool NamesSomething(const DeviceFacts& facts, const DtNode& device, const std::s
     return child && child->Property(drop.substr(slash + 1));
   }
   return HasProperty(device, drop);
+}
+
+std::string Join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+// What there is to drop in the place of what names nothing.
+std::string DropRemedy(const DeviceFacts& facts, const DtNode& device, const std::string& drop) {
+  std::vector<std::string> known;
+  if (const std::size_t colon = drop.find(':'); colon != std::string::npos) {
+    const std::string list = drop.substr(0, colon);
+    if (!FindList(device, list)) {
+      for (const List& each : kLists) {
+        const bool is_known = each.list != "interrupts-extended" && FindList(device, each.list);
+        if (is_known) known.emplace_back(each.list);
+      }
+      return "its lists with entries to drop are: " + Join(known);
+    }
+    for (const std::string& name : EntryNames(device, list)) known.push_back(list + ":" + name);
+    if (known.empty()) return "its entries have numbers, from " + list + ":0 on";
+  } else {
+    const std::string child = drop.substr(0, drop.rfind('/') + 1);  // "" or "CHILD/"
+    const auto node = facts.tree->Find(facts.node_path + "/" + child);
+    if (!node) return "there is no node " + child + " below it";
+    for (const DtProperty& each : node->properties()) {
+      known.push_back(child + std::string(each.name));
+    }
+  }
+  const std::string similar = ClosestWord(drop, known);
+  return similar.empty() ? "it has: " + Join(known) : "did you mean '" + similar + "'?";
 }
 
 }  // namespace
@@ -200,11 +240,10 @@ std::vector<std::uint32_t> KeptEntries(const DeviceFacts& facts, std::string_vie
 void CheckDrop(const DeviceFacts& facts, const DtNode& device) {
   for (const std::string& drop : facts.config.drop) {
     if (drop.substr(0, drop.find(':')) == "interrupts-extended") {
-      throw Error(facts.node_path +
-                  ": drop: interrupts of either property are called 'interrupts'");
+      throw Error(facts.node_path + ": interrupts of either property are called 'interrupts'");
     }
     if (NamesSomething(facts, device, drop)) continue;
-    throw Error(facts.node_path + ": drop: there is no property '" + drop + "' in it");
+    throw Error(facts.node_path + " has no '" + drop + "'", DropRemedy(facts, device, drop));
   }
 }
 

@@ -6,19 +6,21 @@
 namespace microvm {
 namespace {
 
-void CheckStep(const DeviceFacts& facts, std::size_t index) {
-  const ResetStep& step = facts.config.reset.recipe[index];
+// A region that the configuration drops is as good as any: what resets a device may be what no
+// guest should have.
+void CheckStep(const DeviceFacts& facts, const ResetStep& step) {
   if (step.action == ResetStep::Action::kDelay) return;
-  const std::string name =
-      facts.config.host + ": step " + std::to_string(index + 1) + " of its recipe: ";
+  const std::string place = (step.place.empty() ? "platform.recipe" : step.place) + ": ";
+  const std::string region = "region " + std::to_string(step.region);
   if (step.region >= facts.regions.size()) {
-    throw Error(name + "there is no region " + std::to_string(step.region) + ", the device has " +
+    throw Error(place + "there is no " + region + ", '" + facts.config.host + "' has " +
                 std::to_string(facts.regions.size()));
   }
   const std::uint64_t region_bytes = facts.regions[step.region].size_bytes;
   if (step.size_bytes > region_bytes || step.offset > region_bytes - step.size_bytes) {
-    throw Error(name + "offset " + Hex(step.offset) + " is outside region " +
-                std::to_string(step.region) + " of " + Hex(region_bytes) + " bytes");
+    throw Error(place + std::to_string(step.size_bytes) + " bytes at " + Hex(step.offset) +
+                " are not inside " + region + " of '" + facts.config.host + "', which has " +
+                Hex(region_bytes));
   }
 }
 
@@ -32,7 +34,7 @@ void CheckReset(const DeviceFacts& facts) {
         "say how it is brought to rest, in [[platform.recipe]] tables, or write "
         "reset = \"optional\"");
   }
-  for (std::size_t index = 0; index < reset.recipe.size(); ++index) CheckStep(facts, index);
+  for (const ResetStep& step : reset.recipe) CheckStep(facts, step);
 }
 
 }  // namespace microvm

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "vmm/memory/address_allocator.h"
+#include "vmm/plan/at_key.h"
 #include "vmm/plan/boot_placement.h"
 #include "vmm/plan/device_node.h"
 #include "vmm/plan/dma_signs.h"
@@ -89,19 +90,6 @@ void CheckDoesNoDma(const DeviceFacts& facts) {
 
 std::string RegionOwner(const DeviceFacts& facts, std::uint32_t index) {
   return facts.config.host + " region " + std::to_string(index);
-}
-
-// Runs a step whose failure is the fault of a key of the configuration.
-template <typename Step>
-void AtKey(const DeviceFacts& facts, const std::string& key, Step&& step) {
-  try {
-    std::forward<Step>(step)();
-  } catch (const Error& error) {
-    const auto place = facts.config.places.find(key);
-    throw Error((place == facts.config.places.end() ? "platform." + key : place->second) + ": " +
-                    error.what(),
-                error.remedy());
-  }
 }
 
 // What is decided of one device so far.
