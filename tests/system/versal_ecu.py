@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import subprocess
+import tempfile
 import time
 
 from board import TOP, BoardError, die_with_parent
@@ -66,22 +67,46 @@ def wrong_use():
         true("usage", "usage: image/run" in run.stderr, run.stderr)
 
 
-def started_here(environ):
-    """Whether this process is one that too_late has started."""
-    try:
-        return b"THIS_RUN=too_late" in environ.read_bytes().split(b"\0")
-    except OSError:
-        return False
+def started(folder):
+    """The names of the processes that were started with this TMPDIR."""
+    names = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if f"TMPDIR={folder}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                names.append((process / "comm").read_text().strip())
+        except OSError:
+            pass  # it has ended, or is another user's
+    return names
+
+
+def kill_when_booting(environment):
+    """Starts image/run, and kills it as soon as its emulator runs."""
+    run = subprocess.Popen([TOP / "image/run"], cwd=TOP, env=environment, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not any(name.startswith("qemu") for name in started(environment["TMPDIR"])):
+        true("the emulator is started", time.monotonic() < deadline and run.poll() is None)
+        time.sleep(0.1)
+    run.kill()
+    run.wait()
+    deadline = time.monotonic() + 10
+    while started(environment["TMPDIR"]) and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 @test("system-versal", None)
 def too_late():
-    """A board that does not finish in time is a failure that says so, and leaves no emulator."""
-    run = subprocess.run([TOP / "image/run", "--timeout", "1"], cwd=TOP, check=False,
-                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         text=True, timeout=120, env={**os.environ, "THIS_RUN": "too_late"})
-    left = [path for path in pathlib.Path("/proc").glob("[0-9]*/environ") if started_here(path)]
-    equal("processes that live on", left, [])
+    """image/run leaves nothing behind: killed, its emulator ends with it, and its files go at the next call;
+    a board that does not finish in time is ended, and a failure that says so."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "TMPDIR": folder}
+        kill_when_booting(environment)
+        equal("processes that live on", started(folder), [])
+        run = subprocess.run([TOP / "image/run", "--timeout", "1"], cwd=TOP, check=False,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, timeout=120, env=environment)
+        equal("processes that live on", started(folder), [])
+        equal("files that are left", os.listdir(folder), [])
     if run.returncode == 0:
         raise BoardError("one second was enough")
     equal("exit status", run.returncode, 1)
