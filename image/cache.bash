@@ -49,6 +49,9 @@ make_entry() {
   rm -rf "$cache_root/$kind"/partial.* # what a run that was killed left; the lock says that it is gone
   partial=$(mktemp -d "$cache_root/$kind/partial.XXXXXX")
   chmod 755 "$partial"
+  # Heard when the subshell below has ended: whoever signals this shell signals what it has started, too.
+  trap 'rm -rf "$partial"; exit 130' INT
+  trap 'rm -rf "$partial"; exit 143' TERM
   set +e
   (
     exec {lock}>&- # nothing that is left behind can hold the lock
@@ -57,6 +60,7 @@ make_entry() {
   ) >&2
   status=$?
   set -e
+  trap - INT TERM
   if ((status != 0)); then
     rm -rf "$partial"
     die "$kind: not made (see above)"
