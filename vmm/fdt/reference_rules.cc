@@ -20,15 +20,11 @@ constexpr ReferenceRule Leading(std::string_view name, SupplierClass supplier) {
 constexpr ReferenceRule Map(std::string_view name, SupplierClass supplier) {
   return {name, supplier, ReferenceShape::kMap, {}, 4};
 }
-constexpr ReferenceRule As(NameMatch match, ReferenceRule rule) {
-  rule.match = match;
-  return rule;
-}
 
 using enum SupplierClass;
 
-// The first rule that matches counts.
-constexpr std::array kRules = {
+// By the whole name.
+constexpr std::array kNames = {
     // Common bindings.
     List("clocks", kClock, "#clock-cells"),
     List("assigned-clocks", kClock, "#clock-cells"),
@@ -40,7 +36,6 @@ constexpr std::array kRules = {
     Fixed("required-opps", kPowerDomain, 0),
     Fixed("domain-idle-states", kPowerDomain, 0),
     Fixed("cpu-idle-states", kPowerDomain, 0),
-    As(NameMatch::kPrefix, Fixed("pinctrl-", kPinctrl, 0)),
     Fixed("gpio-ranges", kPinctrl, 3),
     List("iommus", kIommu, "#iommu-cells"),
     Map("iommu-map", kIommu),
@@ -137,7 +132,6 @@ constexpr std::array kRules = {
     Fixed("ti,iep", kOther, 0),
     Leading("ti,mii-rt", kSyscon),
     Leading("ti,mii-g-rt", kSyscon),
-    As(NameMatch::kPrefix, Leading("ti,syscon-", kSyscon)),
     Leading("mediatek,smi", kIommu),
     Fixed("mediatek,larb", kIommu, 0),
     Fixed("mediatek,larbs", kIommu, 0),
@@ -149,7 +143,6 @@ constexpr std::array kRules = {
     Leading("mediatek,ethsys", kSyscon),
     Leading("mediatek,vdecsys", kSyscon),
     Leading("mediatek,pctl-regmap", kSyscon),
-    As(NameMatch::kPrefix, Leading("mediatek,syscon-", kSyscon)),
     Leading("mediatek,cci", kInterconnect),
     Leading("mediatek,scp", kMailbox),
     Leading("mediatek,vpu", kOther),
@@ -195,30 +188,56 @@ constexpr std::array kRules = {
     Leading("apple,sart", kIommu),
     Leading("xlnx,mdio", kEthernetPhy),
     Leading("xlnx,vcu-settings", kSyscon),
-
-    // By the end of the name. A number of GPIOs is none (drivers/of/property.c: parse_gpios).
-    As(NameMatch::kSuffix, List("-gpios", kGpio, "#gpio-cells")),
-    As(NameMatch::kSuffix, List("-gpio", kGpio, "#gpio-cells")),
-    As(NameMatch::kSuffix, Fixed("-supply", kRegulator, 0)),
-    As(NameMatch::kSuffix, Leading("syscon", kSyscon)),
-    As(NameMatch::kSuffix, Leading("syscon-phandle", kSyscon)),
-    As(NameMatch::kSuffix, Leading("-grf", kSyscon)),
-    As(NameMatch::kSuffix, Leading(",grf", kSyscon)),
-    As(NameMatch::kSuffix, Leading("-sysreg", kSyscon)),
-    As(NameMatch::kSuffix, Leading("-handle", kOther)),
-    As(NameMatch::kSuffix, Leading("-phandle", kOther)),
 };
 
-bool Matches(const ReferenceRule& rule, std::string_view name) {
-  switch (rule.match) {
-    case NameMatch::kName:
-      return name == rule.name;
-    case NameMatch::kPrefix:
-      return name.starts_with(rule.name);
-    case NameMatch::kSuffix:
-      return name.ends_with(rule.name);
-  }
-  return false;
+// By the start of the name.
+constexpr std::array kPrefixes = {
+    Fixed("pinctrl-", kPinctrl, 0),
+    Leading("ti,syscon-", kSyscon),
+    Leading("mediatek,syscon-", kSyscon),
+};
+
+// By the end of the name; the first that matches counts. A number of GPIOs is none
+// (drivers/of/property.c: parse_gpios).
+constexpr std::array kSuffixes = {
+    List("-gpios", kGpio, "#gpio-cells"),
+    List("-gpio", kGpio, "#gpio-cells"),
+    Fixed("-supply", kRegulator, 0),
+    Leading("syscon", kSyscon),
+    Leading("syscon-phandle", kSyscon),
+    Leading("-grf", kSyscon),
+    Leading(",grf", kSyscon),
+    Leading("-sysreg", kSyscon),
+    Leading("-handle", kOther),
+    Leading("-phandle", kOther),
+};
+
+// Most names of a tree are no rule's: shorter before longer, so that few texts are compared.
+constexpr bool IsBefore(std::string_view a, std::string_view b) {
+  return a.size() != b.size() ? a.size() < b.size() : a < b;
+}
+
+constexpr auto kSortedNames = [] {
+  auto rules = kNames;
+  std::sort(rules.begin(), rules.end(), [](const ReferenceRule& a, const ReferenceRule& b) {
+    return IsBefore(a.name, b.name);
+  });
+  return rules;
+}();
+
+static_assert(std::adjacent_find(kSortedNames.begin(), kSortedNames.end(),
+                                 [](const ReferenceRule& a, const ReferenceRule& b) {
+                                   return a.name == b.name;
+                                 }) == kSortedNames.end(),
+              "a name has one rule");
+
+const ReferenceRule* FindName(std::string_view name) {
+  const auto* const found =
+      std::lower_bound(kSortedNames.begin(), kSortedNames.end(), name,
+                       [](const ReferenceRule& rule, std::string_view wanted) {
+                         return IsBefore(rule.name, wanted);
+                       });
+  return found == kSortedNames.end() || found->name != name ? nullptr : found;
 }
 
 }  // namespace
@@ -227,10 +246,14 @@ const ReferenceRule* FindReferenceRule(const DtNode& node, std::string_view prop
   if (property == "pinctrl-names" || property.ends_with(",nr-gpios")) return nullptr;
   // A hog's GPIOs are its parent's (drivers/of/property.c: parse_gpio_compat).
   if (property == "gpios" && node.Property("gpio-hog")) return nullptr;
-  const auto* const rule =
-      std::find_if(kRules.begin(), kRules.end(),
-                   [&](const ReferenceRule& entry) { return Matches(entry, property); });
-  return rule == kRules.end() ? nullptr : &*rule;
+  if (const ReferenceRule* const rule = FindName(property)) return rule;
+  for (const ReferenceRule& rule : kPrefixes) {
+    if (property.starts_with(rule.name)) return &rule;
+  }
+  for (const ReferenceRule& rule : kSuffixes) {
+    if (property.ends_with(rule.name)) return &rule;
+  }
+  return nullptr;
 }
 
 }  // namespace microvm

@@ -16,16 +16,13 @@ enum class ReferenceShape {
   kMap,      // entries of `count` cells, the second of which is a phandle (iommu-map, msi-map)
 };
 
-enum class NameMatch { kName, kPrefix, kSuffix };
-
-// A property that refers to other nodes, or all whose names match.
+// A property that refers to other nodes, or all whose names start or end so.
 struct ReferenceRule {
   std::string_view name;
   SupplierClass supplier;
   ReferenceShape shape = ReferenceShape::kLeading;
   std::string_view cells = {};
   std::size_t count = 0;
-  NameMatch match = NameMatch::kName;
 };
 
 // The rule for a property of a node; nullptr if none says that it refers to anything. Pure.
