@@ -2,6 +2,7 @@
 #include "vmm/fdt/device_tree.h"
 
 #include <doctest/doctest.h>
+#include <libfdt.h>
 
 #include <algorithm>
 #include <fstream>
@@ -56,6 +57,21 @@ TEST_CASE("parents and children are each other's") {
   CHECK(tree.Find(kCan)->children().empty());
 }
 
+TEST_CASE("nodes are numbered, each before those below it") {
+  const DeviceTree tree = Board();
+  const std::vector<DtNode> nodes = tree.AllNodes();
+  CHECK(tree.root().subtree_end() == nodes.size());
+  for (std::size_t index = 0; index < nodes.size(); ++index) {
+    CHECK(nodes[index].index() == index);
+    std::size_t next = index + 1;
+    for (const DtNode& child : nodes[index].children()) {
+      CHECK(child.index() == next);
+      next = child.subtree_end();
+    }
+    CHECK(nodes[index].subtree_end() == next);
+  }
+}
+
 TEST_CASE("properties are read as cells, strings, flags and bytes") {
   const DeviceTree tree = Board();
   const auto can = tree.Find(kCan);
@@ -91,6 +107,20 @@ TEST_CASE("properties keep the order of the tree") {
     names += std::string(property.name) + " ";
   }
   CHECK(names == "compatible #clock-cells clock-frequency phandle ");
+}
+
+TEST_CASE("a property behind a node below is none, as to libfdt") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Cells("first", {1});
+    fdt.Node("below", [&] { fdt.Cells("own", {2}); });
+    fdt.Cells("late", {3});
+  });
+  const DeviceTree tree(fdt.Finish());
+  CHECK(fdt_getprop(tree.blob(), 0, "late", nullptr) == nullptr);
+  CHECK_FALSE(tree.root().Property("late").has_value());
+  CHECK(tree.root().properties().size() == 1);
+  CHECK(tree.Find("/below")->properties().size() == 1);
 }
 
 TEST_CASE("compatible matches any entry whole") {

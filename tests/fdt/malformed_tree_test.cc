@@ -125,6 +125,17 @@ TEST_CASE("a length that leads out of the tree, or back, is an Error") {
   }
 }
 
+TEST_CASE("a tree without a node is an Error") {
+  FdtWriter fdt;
+  fdt.Node("", [] {});
+  Blob blob = fdt.Finish();
+  // The root's token, its name, its end.
+  const auto place = static_cast<std::size_t>(fdt_off_dt_struct(blob.data()));
+  for (std::size_t token = 0; token < 3; ++token) fdt32_st(&blob[place + 4 * token], FDT_NOP);
+  CHECK(fakes::ChainOf([&] { DeviceTree tree(std::move(blob)); }) ==
+        "not a device tree: it has no root node\n");
+}
+
 TEST_CASE("what is no tree at all is an Error that says so") {
   const auto chain = [](std::size_t length, std::byte fill) {
     return fakes::ChainOf([&] { DeviceTree tree(Blob(length, fill)); });

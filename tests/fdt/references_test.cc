@@ -18,7 +18,7 @@ std::string ReferencesOf(const std::string& path) {
   const DeviceTree tree(fakes::TreeBlob("references"));
   std::string lines;
   for (const Reference& reference : References(tree, *tree.Find(path))) {
-    lines += reference.property + " " + std::to_string(reference.index) + " " +
+    lines += std::string(reference.property) + " " + std::to_string(reference.index) + " " +
              ToString(reference.supplier) + " " + reference.target.path();
     for (const std::uint32_t argument : reference.arguments) lines += " " + Hex(argument);
     lines += "\n";

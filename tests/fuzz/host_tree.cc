@@ -20,9 +20,9 @@ void InspectAll(std::vector<std::byte> blob) {
     return;
   }
   const HostIndex index(tree);
-  for (const IndexedNode& entry : index.nodes()) {
+  for (const DtNode& node : tree->AllNodes()) {
     const Inspection inspection =
-        Inspect(index, entry.node, {{}, ReadSoundClocks(*tree, entry.node, "/dev/null")});
+        Inspect(index, node, {{}, ReadSoundClocks(*tree, node, "/dev/null")});
     if (inspection.reasons.empty() || FormatText(inspection).empty() ||
         FormatJson(inspection).empty()) {
       std::abort();

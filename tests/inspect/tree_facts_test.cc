@@ -2,10 +2,13 @@
 // What a tree alone says: registers, pages, interrupts, DMA, who uses what.
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/fakes/exceptions.h"
 #include "tests/fakes/host_tree.h"
+#include "vmm/fdt/fdt_writer.h"
 #include "vmm/inspect/dma.h"
 #include "vmm/inspect/host_index.h"
 #include "vmm/inspect/inspect.h"
@@ -28,12 +31,12 @@ DtNode OnBus(const std::string& name) { return NodeOf("/bus@80000000/" + name); 
 
 std::vector<NodeRegion> RegionsOf(const DtNode& node) { return ReadRegions(node); }
 
-DmaFacts DmaOf(const std::string& name) { return ReadDma(Facts(), Facts().At(OnBus(name))); }
+DmaFacts DmaOf(const std::string& name) { return ReadDma(Facts(), Facts().Read(OnBus(name))); }
 
 std::vector<InterruptLine> LinesOf(const std::string& name) {
   std::vector<InterruptLine> lines;
   const DtNode node = OnBus(name);
-  for (const Reference& reference : Facts().At(node).references) {
+  for (const Reference& reference : Facts().Read(node).references) {
     if (reference.supplier != SupplierClass::kInterrupt) continue;
     lines.push_back(ReadInterruptLine(Facts().tree(), node, reference.target, reference.arguments));
   }
@@ -91,12 +94,12 @@ TEST_CASE("a page map answers with all that touch a page, and none beside it") {
   map.Add(4, 0x0, 0x10000);  // spans them all, and begins first
   map.Add(5, ~std::uint64_t{0xfff}, 0x1000);
   map.Finish();
-  CHECK(map.Touching(0x1fff, 1, 10) == std::vector<int>{4, 1, 2});
-  CHECK(map.Touching(0x1fff, 2, 10) == std::vector<int>{4, 1, 2, 3});
-  CHECK(map.Touching(0x1fff, 2, 2) == std::vector<int>{4, 1});
-  CHECK(map.Touching(0xf000, 0x1000, 10) == std::vector<int>{4});
+  CHECK(map.Touching(0x1fff, 1, 10) == std::vector<std::size_t>{4, 1, 2});
+  CHECK(map.Touching(0x1fff, 2, 10) == std::vector<std::size_t>{4, 1, 2, 3});
+  CHECK(map.Touching(0x1fff, 2, 2) == std::vector<std::size_t>{4, 1});
+  CHECK(map.Touching(0xf000, 0x1000, 10) == std::vector<std::size_t>{4});
   CHECK(map.Touching(0x10000, 0x1000, 10).empty());
-  CHECK(map.Touching(~std::uint64_t{0}, 1, 10) == std::vector<int>{5});
+  CHECK(map.Touching(~std::uint64_t{0}, 1, 10) == std::vector<std::size_t>{5});
 }
 
 TEST_CASE("an empty page map has no answer") {
@@ -141,10 +144,10 @@ TEST_CASE("a nexus that leads in a circle is an error that names it") {
 
 TEST_CASE("sharers of a line do not depend on the trigger; those of a clock on its output") {
   const DtNode shared = OnBus("shared-a@a000");
-  CHECK(Facts().SharersOf(shared, Facts().At(shared).references.front()) ==
+  CHECK(Facts().SharersOf(shared, Facts().Read(shared).references.front()) ==
         Paths{"/bus@80000000/shared-b@b000"});
   const DtNode stubbed = OnBus("stubbed@4000");
-  const auto& references = Facts().At(stubbed).references;
+  const auto& references = Facts().Read(stubbed).references;
   const auto sharers_of = [&](const std::string& property, std::size_t index) {
     for (const Reference& reference : references) {
       if (reference.property == property && reference.index == index) {
@@ -155,6 +158,25 @@ TEST_CASE("sharers of a line do not depend on the trigger; those of a clock on i
   };
   CHECK(sharers_of("clocks", 0).empty());
   CHECK(sharers_of("clocks", 1) == Paths{"/bus@80000000/serial@1000"});
+}
+
+TEST_CASE("a node that uses a thing often is one of its users") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("gic", [&] {
+      fdt.Cells("#interrupt-cells", {3});
+      fdt.Cells("phandle", {1});
+    });
+    for (const char* name : {"asked", "often", "once"}) {
+      fdt.Node(name, [&] {
+        fdt.Cells("interrupt-parent", {1});
+        fdt.Cells("interrupts", {0, 5, 4, 0, 5, 1, 0, 5, 4});
+      });
+    }
+  });
+  const HostIndex index(std::make_shared<const DeviceTree>(fdt.Finish()));
+  const DtNode asked = index.tree().Find("/asked").value();
+  CHECK(index.SharersOf(asked, index.Read(asked).references.front()) == Paths{"/often", "/once"});
 }
 
 TEST_CASE("users of a node are those that refer to it") {
@@ -196,8 +218,8 @@ TEST_CASE("a node is found by path, by Linux's name of its device, and by unit n
 }
 
 TEST_CASE("devices without an address are named after what is above them") {
-  CHECK(DeviceName(Facts().At(NodeOf("/osc"))) == "osc");
-  CHECK(DeviceName(Facts().At(OnBus("i2c@15000/sensor@48"))) == "80015000.i2c:sensor@48");
+  CHECK(DeviceName(NodeOf("/osc")) == "osc");
+  CHECK(DeviceName(OnBus("i2c@15000/sensor@48")) == "80015000.i2c:sensor@48");
 }
 
 }  // namespace

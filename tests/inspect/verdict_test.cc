@@ -37,7 +37,7 @@ Inspection OfReady(const std::string& name, bool no_iommu) {
   const DtNode node = Index().tree().Find("/bus@80000000/" + name).value();
   InspectInput input = InputOf(node);
   LiveFacts live;
-  live.name = DeviceName(Index().At(node));
+  live.name = DeviceName(node);
   live.driver = "vfio-platform";
   live.bound_to_vfio = true;
   live.iommu_group = 3;

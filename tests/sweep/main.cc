@@ -54,8 +54,8 @@ class Sweep {
   void Tree(const fs::path& path) {
     ++totals_.trees;
     const HostIndex index(std::make_shared<const DeviceTree>(ReadFile(path.string())));
-    for (const IndexedNode& entry : index.nodes()) {
-      if (entry.node.Property("reg")) Node(index, entry.node, path.string());
+    for (const DtNode& node : index.tree().AllNodes()) {
+      if (node.Property("reg")) Node(index, node, path.string());
     }
     Flush();
   }

@@ -75,8 +75,8 @@ std::vector<Inspection> InspectAll(const CommandLine& line, const HostSysfs& sys
     inspect(FindNode(index, line.devices.front()));
     return inspections;
   }
-  for (const IndexedNode& entry : index.nodes()) {
-    if (entry.node.Property("reg")) inspect(entry.node);
+  for (const DtNode& node : index.tree().AllNodes()) {
+    if (node.Property("reg")) inspect(node);
   }
   return inspections;
 }

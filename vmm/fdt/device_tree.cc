@@ -43,6 +43,7 @@ bool IsCalled(std::string_view node, std::string_view name) {
 std::optional<std::vector<std::uint32_t>> DtProperty::Cells() const {
   if (value.size() % 4 != 0) return std::nullopt;
   std::vector<std::uint32_t> cells;
+  cells.reserve(value.size() / 4);
   for (std::size_t at = 0; at < value.size(); at += 4) {
     cells.push_back(fdt32_ld(reinterpret_cast<const fdt32_t*>(value.data() + at)));
   }
@@ -59,12 +60,7 @@ std::vector<std::string> DtProperty::Strings() const {
   return strings;
 }
 
-std::string_view DtNode::name() const {
-  int length = 0;
-  const char* name = fdt_get_name(tree_->blob(), offset_, &length);
-  return name == nullptr ? std::string_view()
-                         : std::string_view(name, static_cast<std::size_t>(length));
-}
+std::string_view DtNode::name() const { return tree_->nodes_[index_].name; }
 
 std::string DtNode::path() const {
   const std::optional<DtNode> above = parent();
@@ -74,40 +70,34 @@ std::string DtNode::path() const {
 }
 
 std::optional<DtNode> DtNode::parent() const {
-  const std::size_t place = tree_->PlaceOf(offset_);
-  if (place == tree_->places_.size() || place == 0) return std::nullopt;
-  return DtNode(*tree_, tree_->places_[place].parent);
+  if (index_ == 0) return std::nullopt;
+  return DtNode(*tree_, tree_->nodes_[index_].parent);
 }
+
+std::size_t DtNode::subtree_end() const { return tree_->nodes_[index_].subtree_end; }
 
 std::vector<DtNode> DtNode::children() const {
   std::vector<DtNode> result;
-  tree_->VisitChildren(offset_, [&](const DtNode& child) {
+  tree_->VisitChildren(index_, [&](const DtNode& child) {
     result.push_back(child);
     return false;
   });
   return result;
 }
 
-std::vector<DtProperty> DtNode::properties() const {
-  std::vector<DtProperty> result;
-  for (int at = fdt_first_property_offset(tree_->blob(), offset_); at >= 0;
-       at = fdt_next_property_offset(tree_->blob(), at)) {
-    const char* name = nullptr;
-    int length = 0;
-    const void* value = fdt_getprop_by_offset(tree_->blob(), at, &name, &length);
-    if (value == nullptr) continue;
-    result.push_back(
-        {name, {static_cast<const std::byte*>(value), static_cast<std::size_t>(length)}});
-  }
-  return result;
+std::span<const DtProperty> DtNode::properties() const {
+  const std::size_t first = tree_->nodes_[index_].first_property;
+  const std::size_t end = index_ + 1 == tree_->nodes_.size()
+                              ? tree_->properties_.size()
+                              : tree_->nodes_[index_ + 1].first_property;
+  return std::span(tree_->properties_).subspan(first, end - first);
 }
 
 std::optional<DtProperty> DtNode::Property(std::string_view name) const {
-  int length = 0;
-  const void* value = fdt_getprop_namelen(tree_->blob(), offset_, name.data(),
-                                          static_cast<int>(name.size()), &length);
-  if (value == nullptr) return std::nullopt;
-  return DtProperty{name, {static_cast<const std::byte*>(value), static_cast<std::size_t>(length)}};
+  for (const DtProperty& property : properties()) {
+    if (property.name == name) return property;
+  }
+  return std::nullopt;
 }
 
 std::optional<std::uint32_t> DtNode::Cell(std::string_view name) const {
@@ -136,53 +126,68 @@ DeviceTree::DeviceTree(std::vector<std::byte> blob) : blob_(std::move(blob)) {
   CheckStructure(blob_);
   const int error = fdt_check_full(blob_.data(), blob_.size());
   if (error != 0) throw Error(std::string("not a device tree: ") + fdt_strerror(error));
-  MakeIndex();
+  ReadNodes();
+  ReadPhandles();
 }
 
-void DeviceTree::MakeIndex() {
+// fdt_check_full has been through all of it. A tree without a node, or a property that is in none
+// or behind a node below, it lets pass.
+void DeviceTree::ReadNodes() {
   std::vector<std::size_t> open;
-  const auto close = [&](std::size_t level) {
-    for (; open.size() > level; open.pop_back()) places_[open.back()].next = places_.size();
-  };
-  int depth = 0;
-  for (int at = 0; at >= 0 && depth >= 0; at = fdt_next_node(blob(), at, &depth)) {
-    const auto level = static_cast<std::size_t>(depth);
-    if (level >= kMaximumDepth) {
-      throw Error("not a device tree: " + DtNode(*this, places_.back().offset).path() +
-                  ": nodes are more than " + std::to_string(kMaximumDepth) + " deep");
+  int next = 0;
+  for (int at = 0; open.size() <= kMaximumDepth; at = next) {
+    const std::uint32_t tag = fdt_next_tag(blob(), at, &next);
+    if (tag == FDT_BEGIN_NODE) {
+      int length = 0;
+      const char* name = fdt_get_name(blob(), at, &length);
+      const std::size_t index = nodes_.size();
+      nodes_.push_back({{name, static_cast<std::size_t>(length)},
+                        open.empty() ? index : open.back(),
+                        0,
+                        properties_.size()});
+      open.push_back(index);
+    } else if (tag == FDT_PROP && !open.empty() && open.back() + 1 == nodes_.size()) {
+      const char* name = nullptr;
+      int length = 0;
+      const void* value = fdt_getprop_by_offset(blob(), at, &name, &length);
+      properties_.push_back(
+          {name, {static_cast<const std::byte*>(value), static_cast<std::size_t>(length)}});
+    } else if (tag == FDT_END_NODE) {
+      nodes_[open.back()].subtree_end = nodes_.size();
+      open.pop_back();
+      if (open.empty()) return;
+    } else if (tag == FDT_END) {
+      throw Error("not a device tree: it has no root node");
     }
-    close(level);
-    places_.push_back({at, open.empty() ? -1 : places_[open.back()].offset, 0});
-    open.push_back(places_.size() - 1);
-    const std::uint32_t phandle = fdt_get_phandle(blob(), at);
-    if (phandle != 0 && phandle != UINT32_MAX) phandles_.emplace_back(phandle, at);
   }
-  close(0);
+  throw Error("not a device tree: " + DtNode(*this, nodes_.back().parent).path() +
+              ": nodes are more than " + std::to_string(kMaximumDepth) + " deep");
+}
+
+void DeviceTree::ReadPhandles() {
+  for (const DtNode& node : AllNodes()) {
+    for (const std::string_view name : {"phandle", "linux,phandle"}) {
+      const auto property = node.Property(name);
+      if (!property || property->value.size() != 4) continue;
+      const std::uint32_t phandle = node.Cell(name).value();
+      if (phandle != 0 && phandle != UINT32_MAX) phandles_.emplace_back(phandle, node.index());
+      break;
+    }
+  }
   std::sort(phandles_.begin(), phandles_.end());
 }
 
-std::size_t DeviceTree::PlaceOf(int offset) const {
-  const auto place =
-      std::lower_bound(places_.begin(), places_.end(), offset,
-                       [](const Place& entry, int wanted) { return entry.offset < wanted; });
-  return place == places_.end() || place->offset != offset
-             ? places_.size()
-             : static_cast<std::size_t>(place - places_.begin());
-}
-
 template <typename Visit>
-void DeviceTree::VisitChildren(int offset, Visit&& visit) const {
-  const std::size_t place = PlaceOf(offset);
-  if (place == places_.size()) return;
-  for (std::size_t at = place + 1; at < places_[place].next; at = places_[at].next) {
-    if (visit(DtNode(*this, places_[at].offset))) return;
+void DeviceTree::VisitChildren(std::size_t index, Visit&& visit) const {
+  for (std::size_t at = index + 1; at < nodes_[index].subtree_end; at = nodes_[at].subtree_end) {
+    if (visit(DtNode(*this, at))) return;
   }
 }
 
 std::vector<DtNode> DeviceTree::AllNodes() const {
   std::vector<DtNode> nodes;
-  nodes.reserve(places_.size());
-  for (const Place& place : places_) nodes.emplace_back(*this, place.offset);
+  nodes.reserve(nodes_.size());
+  for (std::size_t index = 0; index < nodes_.size(); ++index) nodes.emplace_back(*this, index);
   return nodes;
 }
 
@@ -203,7 +208,7 @@ std::optional<DtNode> DeviceTree::Find(const std::string& path) const {
     at = end + 1;
     if (name.empty()) continue;
     std::optional<DtNode> found;
-    VisitChildren(node->offset(), [&](const DtNode& child) {
+    VisitChildren(node->index(), [&](const DtNode& child) {
       if (IsCalled(child.name(), name)) found = child;
       return found.has_value();
     });
@@ -213,7 +218,8 @@ std::optional<DtNode> DeviceTree::Find(const std::string& path) const {
 }
 
 std::optional<DtNode> DeviceTree::ByPhandle(std::uint32_t phandle) const {
-  const auto found = std::lower_bound(phandles_.begin(), phandles_.end(), std::pair(phandle, 0));
+  const auto found =
+      std::lower_bound(phandles_.begin(), phandles_.end(), std::pair(phandle, std::size_t{0}));
   if (found == phandles_.end() || found->first != phandle) return std::nullopt;
   return DtNode(*this, found->second);
 }

@@ -29,13 +29,13 @@ struct DtProperty {
 // A node of a DeviceTree, which outlives it. Cheap to copy.
 class DtNode {
  public:
-  DtNode(const DeviceTree& tree, int offset) : tree_(&tree), offset_(offset) {}
+  DtNode(const DeviceTree& tree, std::size_t index) : tree_(&tree), index_(index) {}
 
   [[nodiscard]] std::string_view name() const;  // with its unit address; "" for the root
   [[nodiscard]] std::string path() const;
   [[nodiscard]] std::optional<DtNode> parent() const;
   [[nodiscard]] std::vector<DtNode> children() const;
-  [[nodiscard]] std::vector<DtProperty> properties() const;
+  [[nodiscard]] std::span<const DtProperty> properties() const;
   [[nodiscard]] std::optional<DtProperty> Property(std::string_view name) const;
   // The first cell of a property; nothing if it is absent or shorter than one cell.
   [[nodiscard]] std::optional<std::uint32_t> Cell(std::string_view name) const;
@@ -44,13 +44,15 @@ class DtNode {
   [[nodiscard]] bool IsCompatible(std::string_view compatible) const;
   // Whether the node describes hardware that is there (Devicetree Specification 2.3.4).
   [[nodiscard]] bool IsEnabled() const;
-  // The node's place in the blob: its identity among the nodes of a tree.
-  [[nodiscard]] int offset() const { return offset_; }
-  bool operator==(const DtNode& other) const { return offset_ == other.offset_; }
+  // The node's place among all of the tree, a node before those below it: its identity.
+  [[nodiscard]] std::size_t index() const { return index_; }
+  // The place of the first node behind it that is not below it, or the number of nodes.
+  [[nodiscard]] std::size_t subtree_end() const;
+  bool operator==(const DtNode& other) const { return index_ == other.index_; }
 
  private:
   const DeviceTree* tree_;
-  int offset_;
+  std::size_t index_;
 };
 
 // A phandle with arguments, such as an entry of `clocks`.
@@ -59,13 +61,19 @@ struct DtReference {
   std::vector<std::uint32_t> arguments;
 };
 
-// A read-only flattened device tree. Malformed input is an Error, never a crash. Nodes are no
-// deeper than 64, as in Linux (drivers/of/fdt.c: FDT_MAX_DEPTH).
+// A read-only flattened device tree. It is walked over once, when it is made: in the blob, a node's
+// property or neighbour is found only by walking over all that is between. Malformed input is an
+// Error, never a crash. Nodes are no deeper than 64, as in Linux (drivers/of/fdt.c: FDT_MAX_DEPTH).
 class DeviceTree {
  public:
   // Takes a .dtb; throws Error if libfdt finds it malformed, or it is nested deeper than Linux
   // takes.
   explicit DeviceTree(std::vector<std::byte> blob);
+  DeviceTree(const DeviceTree&) = delete;
+  DeviceTree& operator=(const DeviceTree&) = delete;
+  DeviceTree(DeviceTree&&) = default;
+  DeviceTree& operator=(DeviceTree&&) = default;
+  ~DeviceTree() = default;
   // Makes one from a directory such as /proc/device-tree.
   static DeviceTree FromDirectory(const std::filesystem::path& directory);
 
@@ -81,23 +89,24 @@ class DeviceTree {
  private:
   friend class DtNode;
 
-  // Where a node's neighbours are: libfdt walks over all that is between for them.
-  struct Place {
-    int offset;
-    int parent;        // offset; -1 of the root
-    std::size_t next;  // among places_: the first that is not below this one
+  struct Entry {
+    std::string_view name;
+    std::size_t parent;          // index; of the root its own
+    std::size_t subtree_end;     // index of the first node that is not below this one
+    std::size_t first_property;  // those of the next node come behind the last
   };
 
-  void MakeIndex();
-  // The node's index in places_, or their number.
-  [[nodiscard]] std::size_t PlaceOf(int offset) const;
+  void ReadNodes();
+  void ReadPhandles();
   // Calls `visit` with each node right below, until it returns true.
   template <typename Visit>
-  void VisitChildren(int offset, Visit&& visit) const;
+  void VisitChildren(std::size_t index, Visit&& visit) const;
 
   std::vector<std::byte> blob_;
-  std::vector<Place> places_;                            // sorted by offset
-  std::vector<std::pair<std::uint32_t, int>> phandles_;  // with the node's offset, sorted
+  // Names and values are inside the blob.
+  std::vector<Entry> nodes_;
+  std::vector<DtProperty> properties_;
+  std::vector<std::pair<std::uint32_t, std::size_t>> phandles_;  // with the node's index, sorted
 };
 
 // The entries of a phandle-with-arguments property, whose targets say their number of arguments

@@ -3,7 +3,7 @@
 
 #include <array>
 #include <optional>
-#include <string_view>
+#include <string>
 
 #include "vmm/fdt/reference_rules.h"
 #include "vmm/host/error.h"
@@ -84,7 +84,7 @@ class Reader {
     const auto first = cells_.begin() + static_cast<std::ptrdiff_t>(at_);
     at_ += count;
     if (target) {
-      references_.push_back({std::string(property_.name),
+      references_.push_back({property_.name,
                              index_,
                              supplier_,
                              *target,

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "vmm/fdt/device_tree.h"
@@ -32,9 +32,9 @@ enum class SupplierClass {
   kOther,
 };
 
-// One reference of a node to another.
+// One reference of a node to another, in a tree that outlives it.
 struct Reference {
-  std::string property;
+  std::string_view property;
   std::size_t index;  // of the entry in the property; an entry of <0> counts, but is no reference
   SupplierClass supplier;
   DtNode target;

@@ -112,10 +112,10 @@ IommuFacts ReadIommu(const DtNode& device, const Reference& reference) {
 
 }  // namespace
 
-DmaFacts ReadDma(const HostIndex& index, const IndexedNode& device) {
+DmaFacts ReadDma(const HostIndex& index, const NodeFacts& device) {
   DmaFacts facts;
   for (const Reference& reference : device.references) {
-    const bool available = index.At(reference.target).enabled;
+    const bool available = index.IsEnabled(reference.target);
     if (reference.property == "iommus" && available) {
       facts.iommus.push_back(ReadIommu(device.node, reference));
     }

@@ -30,7 +30,7 @@ struct DmaFacts {
 };
 
 // Throws Error naming the node if `dma-ranges` is malformed.
-DmaFacts ReadDma(const HostIndex& index, const IndexedNode& device);
+DmaFacts ReadDma(const HostIndex& index, const NodeFacts& device);
 
 // The kernel's reset function for a device (drivers/vfio/platform/reset), by the first of its
 // `compatible`s, which is all that VFIO looks at; "" if there is none.

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "vmm/fdt/device_tree.h"
@@ -16,8 +14,8 @@
 
 namespace microvm {
 
-// What one node says of itself, read once.
-struct IndexedNode {
+// What one node says of itself.
+struct NodeFacts {
   DtNode node;
   bool enabled = false;  // it, and every node above it
   std::vector<NodeRegion> regions;
@@ -39,8 +37,10 @@ class HostIndex {
 
   [[nodiscard]] const DeviceTree& tree() const { return *tree_; }
   [[nodiscard]] const std::shared_ptr<const DeviceTree>& shared_tree() const { return tree_; }
-  [[nodiscard]] const IndexedNode& At(const DtNode& node) const;
-  [[nodiscard]] const std::vector<IndexedNode>& nodes() const { return nodes_; }
+  // Whether the node and every node above it are.
+  [[nodiscard]] bool IsEnabled(const DtNode& node) const { return enabled_[node.index()]; }
+  // What the node says of itself, read anew: the index only keeps who uses what.
+  [[nodiscard]] NodeFacts Read(const DtNode& node) const;
 
   // Other nodes that live in a 4 KiB page which the region touches; at most kMostUsers.
   [[nodiscard]] std::vector<std::string> SharersOfPages(const DtNode& node,
@@ -55,16 +55,21 @@ class HostIndex {
   static constexpr std::size_t kMostUsers = 8;
 
  private:
-  [[nodiscard]] std::size_t PositionOf(int offset) const;
-  // Whether `other` is `node` or below it.
-  [[nodiscard]] bool IsWithin(const DtNode& node, int other) const;
+  // Nodes by their index in the tree.
+  struct Use {
+    std::size_t user;
+    Reference reference;
+  };
+
+  void SortUses();
 
   std::shared_ptr<const DeviceTree> tree_;
-  std::vector<IndexedNode> nodes_;        // in the order of the blob
-  std::vector<std::size_t> subtree_end_;  // position after the last node below each
+  std::vector<bool> enabled_;
   PageMap pages_;
-  std::unordered_map<std::string, std::vector<int>> users_of_thing_;  // positions
-  std::vector<std::pair<int, std::pair<int, std::string>>> targets_;  // target, (user, property)
+  std::vector<Use> uses_;  // in the order of the users
+  // Indices in uses_:
+  std::vector<std::size_t> by_thing_;   // same things together, a user of it once
+  std::vector<std::size_t> by_target_;  // by target, user, name of the property
 };
 
 }  // namespace microvm

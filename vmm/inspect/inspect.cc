@@ -35,7 +35,7 @@ bool IsInterrupt(const Reference& reference) {
   return reference.property == "interrupts" || reference.property == "interrupts-extended";
 }
 
-std::vector<RegionView> Regions(const HostIndex& index, const IndexedNode& device) {
+std::vector<RegionView> Regions(const HostIndex& index, const NodeFacts& device) {
   std::vector<RegionView> views;
   for (const NodeRegion& region : device.regions) {
     views.push_back({NameAt(device.node, "reg-names", views.size()), region,
@@ -44,7 +44,7 @@ std::vector<RegionView> Regions(const HostIndex& index, const IndexedNode& devic
   return views;
 }
 
-std::vector<InterruptView> Interrupts(const HostIndex& index, const IndexedNode& device) {
+std::vector<InterruptView> Interrupts(const HostIndex& index, const NodeFacts& device) {
   std::vector<InterruptView> views;
   for (const Reference& reference : device.references) {
     if (!IsInterrupt(reference)) continue;
@@ -62,19 +62,19 @@ std::vector<InterruptView> Interrupts(const HostIndex& index, const IndexedNode&
   return views;
 }
 
-std::vector<SupplierView> Suppliers(const HostIndex& index, const IndexedNode& device,
+std::vector<SupplierView> Suppliers(const HostIndex& index, const NodeFacts& device,
                                     const std::vector<ClockFacts>& clocks) {
   std::vector<SupplierView> views;
   for (const Reference& reference : device.references) {
     if (IsInterrupt(reference) || reference.supplier == SupplierClass::kIommu) continue;
-    SupplierView view{
-        .supplier = reference.supplier,
-        .property = reference.property,
-        .name = NameAt(device.node, NamesProperty(reference.property), reference.index),
-        .provider = reference.target.path(),
-        .arguments = reference.arguments,
-        .rate_hz = {},
-        .shared_with = index.SharersOf(device.node, reference)};
+    SupplierView view{.supplier = reference.supplier,
+                      .property = std::string(reference.property),
+                      .name = NameAt(device.node, NamesProperty(std::string(reference.property)),
+                                     reference.index),
+                      .provider = reference.target.path(),
+                      .arguments = reference.arguments,
+                      .rate_hz = {},
+                      .shared_with = index.SharersOf(device.node, reference)};
     if (reference.property == "clocks" && reference.index < clocks.size()) {
       view.rate_hz = clocks[reference.index].rate_hz;
     }
@@ -117,13 +117,30 @@ void Gather(std::vector<Reason>& reasons, Step&& step) {
   }
 }
 
+// Where the CPU finds the node's registers, if it does.
+std::optional<std::uint64_t> FirstAddress(const DtNode& node) {
+  try {
+    const std::vector<NodeRegion> regions = ReadRegions(node);
+    return regions.empty() ? std::nullopt : regions.front().cpu_address;
+  } catch (const Error&) {
+    return std::nullopt;  // Linux goes on to the node above, too
+  }
+}
+
+bool IsDeviceName(const DtNode& node, std::string_view name) {
+  // The names of few nodes fit, and making one up takes the addresses of all buses above.
+  const std::string_view own = node.name();
+  if (!name.ends_with(own) && !name.ends_with(WithoutUnitAddress(own))) return false;
+  return name == DeviceName(node);
+}
+
 std::string LooksLike(const HostIndex& index, std::string_view name) {
   std::string similar;
   const std::string_view part = name.substr(0, name.find_first_of(".@"));
-  for (const IndexedNode& entry : index.nodes()) {
-    const std::string device = DeviceName(entry);
-    if (part.empty() || device.find(part) == std::string::npos) continue;
-    similar += "\n  " + entry.node.path();
+  if (part.empty()) return similar;
+  for (const DtNode& node : index.tree().AllNodes()) {
+    if (DeviceName(node).find(part) == std::string::npos) continue;
+    similar += "\n  " + node.path();
     if (std::count(similar.begin(), similar.end(), '\n') == HostIndex::kMostUsers) break;
   }
   return similar;
@@ -131,24 +148,13 @@ std::string LooksLike(const HostIndex& index, std::string_view name) {
 
 }  // namespace
 
-std::string DeviceName(const IndexedNode& device) {
-  if (!device.regions.empty() && device.regions.front().cpu_address) {
-    return Hex(*device.regions.front().cpu_address).substr(2) + "." +
-           std::string(WithoutUnitAddress(device.node.name()));
-  }
-  // No address of its own: the names above it, up to one that has.
+std::string DeviceName(const DtNode& node) {
+  // Without an address of its own: the names above it, up to one that has.
   std::string name;
-  for (std::optional<DtNode> at = device.node; at && at->parent(); at = at->parent()) {
+  for (std::optional<DtNode> at = node; at && at->parent(); at = at->parent()) {
     const std::string suffix = name.empty() ? name : ":" + name;
-    std::vector<NodeRegion> regions;
-    try {
-      if (!name.empty()) regions = ReadRegions(*at);
-    } catch (const Error&) {
-      regions.clear();  // Linux goes on to the node above, too
-    }
-    if (!regions.empty() && regions.front().cpu_address) {
-      return Hex(*regions.front().cpu_address).substr(2) + "." +
-             std::string(WithoutUnitAddress(at->name())) + suffix;
+    if (const auto address = FirstAddress(*at)) {
+      return Hex(*address).substr(2) + "." + std::string(WithoutUnitAddress(at->name())) + suffix;
     }
     name = std::string(at->name()) + suffix;
   }
@@ -182,19 +188,17 @@ DtNode FindNode(const HostIndex& index, const std::string& name) {
     if (node) return *node;
     throw Error("the tree has no node " + name);
   }
-  std::vector<const IndexedNode*> found;
-  for (const IndexedNode& entry : index.nodes()) {
-    if (name == entry.node.name() || name == DeviceName(entry)) found.push_back(&entry);
+  std::vector<DtNode> found;
+  for (const DtNode& node : index.tree().AllNodes()) {
+    if (name == node.name() || IsDeviceName(node, name)) found.push_back(node);
   }
   if (found.size() > 1) {
     // A unit address counts from its bus: a device that the CPU reaches is the likelier one.
-    std::erase_if(found, [](const IndexedNode* entry) {
-      return entry->regions.empty() || !entry->regions.front().cpu_address;
-    });
+    std::erase_if(found, [](const DtNode& node) { return !FirstAddress(node); });
   }
-  if (found.size() == 1) return found.front()->node;
+  if (found.size() == 1) return found.front();
   std::string paths;
-  for (const IndexedNode* entry : found) paths += "\n  " + entry->node.path();
+  for (const DtNode& node : found) paths += "\n  " + node.path();
   if (!found.empty()) {
     throw Error("the tree has " + std::to_string(found.size()) + " nodes '" + name + "'",
                 "give the path of one:" + paths);
@@ -206,10 +210,10 @@ DtNode FindNode(const HostIndex& index, const std::string& name) {
 }
 
 Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInput& input) {
-  const IndexedNode& device = index.At(node);
+  const NodeFacts device = index.Read(node);
   Inspection inspection;
   std::vector<Reason> reasons;
-  inspection.device = input.live ? input.live->name : DeviceName(device);
+  inspection.device = input.live ? input.live->name : DeviceName(node);
   inspection.node = node.path();
   inspection.compatible = node.Strings("compatible");
   inspection.enabled = device.enabled;

@@ -30,8 +30,9 @@ bool HasReachedRegion(const Inspection& inspection);
 // what looks similar.
 DtNode FindNode(const HostIndex& index, const std::string& name);
 
-// The name Linux gives the device of a node (drivers/of/device.c: of_device_make_bus_id).
-std::string DeviceName(const IndexedNode& device);
+// The name Linux gives the device of a node (drivers/of/device.c: of_device_make_bus_id). It ends
+// in the node's name, with or without its unit address.
+std::string DeviceName(const DtNode& node);
 
 // Decides `verdict`, `reasons`, `host_fixes` and `toml` from the rest and from `synthesis`, the
 // reasons that making the guest's node gave. Pure.

@@ -15,10 +15,10 @@ struct PageMap::Query {
   std::uint64_t first_page;
   std::uint64_t last_page;
   std::size_t limit;
-  std::vector<int> owners;
+  std::vector<std::size_t> owners;
 };
 
-void PageMap::Add(int owner, std::uint64_t start, std::uint64_t size_bytes) {
+void PageMap::Add(std::size_t owner, std::uint64_t start, std::uint64_t size_bytes) {
   entries_.push_back({start >> kPageShift, (start + (size_bytes - 1)) >> kPageShift, owner});
 }
 
@@ -35,8 +35,8 @@ void PageMap::Finish() {
   }
 }
 
-std::vector<int> PageMap::Touching(std::uint64_t start, std::uint64_t size_bytes,
-                                   std::size_t limit) const {
+std::vector<std::size_t> PageMap::Touching(std::uint64_t start, std::uint64_t size_bytes,
+                                           std::size_t limit) const {
   Query query{start >> kPageShift, (start + (size_bytes - 1)) >> kPageShift, limit, {}};
   if (!entries_.empty()) Search(query, 1, 0, last_page_.size() / 2);
   return std::move(query.owners);

@@ -11,20 +11,20 @@ namespace microvm {
 class PageMap {
  public:
   // `owner` touches these bytes, of which there is at least one; they do not wrap.
-  void Add(int owner, std::uint64_t start, std::uint64_t size_bytes);
+  void Add(std::size_t owner, std::uint64_t start, std::uint64_t size_bytes);
   // Call once when all are added.
   void Finish();
 
   // The owners, at most `limit`, that touch a page which these bytes touch; by address, each once
   // for each of its regions. Takes time in the number of answers and the logarithm of the whole.
-  [[nodiscard]] std::vector<int> Touching(std::uint64_t start, std::uint64_t size_bytes,
-                                          std::size_t limit) const;
+  [[nodiscard]] std::vector<std::size_t> Touching(std::uint64_t start, std::uint64_t size_bytes,
+                                                  std::size_t limit) const;
 
  private:
   struct Entry {
     std::uint64_t first_page;
     std::uint64_t last_page;
-    int owner;
+    std::size_t owner;
   };
   struct Query;
 
