@@ -2,7 +2,6 @@
 // microvm-bench: the benchmark's guest on this host, with a device of this host, in nanoseconds.
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdio>
@@ -117,11 +116,18 @@ std::string GuestPath(const BenchOptions& options) {
   return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "guest.bin").string();
 }
 
-std::string GuestArguments(const BenchOptions& options, const HostDevice& device, bool is_pl031) {
-  const std::string compatible = device.compatible.empty() ? "" : device.compatible.front();
+// The values of its node's `compatible`, each with its NUL.
+std::string Compatible(const HostSysfs& sysfs, const HostDevice& device) {
+  return device.device_tree_path
+             ? ReadTextFile((sysfs.DevicePath(device) / "of_node/compatible").string())
+             : std::string();
+}
+
+std::string GuestArguments(const BenchOptions& options, const std::string& compatible,
+                           bool is_pl031) {
   return std::string(is_pl031 ? "mode=latency,wakeup" : "mode=loopback") +
          " count=" + std::to_string(options.samples) + " wfi=" + (options.wfi ? "1" : "0") +
-         " timeout_ms=20000 device=" + (is_pl031 ? kPl031 : compatible);
+         " timeout_ms=20000 device=" + (is_pl031 ? kPl031 : compatible.c_str());  // the first
 }
 
 // The machine's configuration in a file, gone with its owner.
@@ -148,10 +154,12 @@ class ConfigFile {
 int Run(const BenchOptions& options) {
   const HostSysfs sysfs("/");
   const HostDevice device = sysfs.Find(options.device);
-  const bool is_pl031 = std::find(device.compatible.begin(), device.compatible.end(), kPl031) !=
-                        device.compatible.end();
+  const std::string compatible = Compatible(sysfs, device);
+  const bool is_pl031 =
+      (std::string(1, '\0') + compatible).find(std::string(1, '\0') + kPl031 + '\0') !=
+      std::string::npos;
   const ConfigFile config(MachineConfig(
-      options, GuestPath(options), GuestArguments(options, device, is_pl031), device.no_iommu));
+      options, GuestPath(options), GuestArguments(options, compatible, is_pl031), device.no_iommu));
   TappedKernel kernel;
   Measurement measurement{.kernel = kernel, .samples = options.samples, .report = {}, .last = {}};
   CommandLine line;

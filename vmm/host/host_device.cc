@@ -19,11 +19,16 @@ namespace fs = std::filesystem;
 
 constexpr std::array kBuses = {HostBus::kPlatform, HostBus::kAmba};
 
-// The last component of what a symbolic link points to; "" if there is no link.
-std::string LinkTarget(const fs::path& link) {
+// What a symbolic link says; "" if there is none.
+std::string LinkText(const fs::path& link) {
   std::error_code error;
-  const fs::path target = fs::read_symlink(link, error);
-  return error ? std::string() : target.filename().string();
+  return fs::read_symlink(link, error).string();
+}
+
+// The last component of that.
+std::string LinkTarget(const fs::path& link) {
+  const std::string text = LinkText(link);
+  return text.substr(text.rfind('/') + 1);
 }
 
 std::string ReadAttribute(const fs::path& path) {
@@ -101,10 +106,9 @@ std::vector<std::string> NamesIn(const fs::path& folder) {
 // The path in the device tree of the node of a device's folder; nothing if it has none.
 std::optional<std::string> NodePath(const fs::path& device) {
   constexpr std::string_view kBase = "/devicetree/base";
-  std::error_code error;
-  const std::string node = fs::canonical(device / "of_node", error).string();
+  const std::string node = LinkText(device / "of_node");
   const std::size_t at = node.find(kBase);
-  if (error || at == std::string::npos) return std::nullopt;
+  if (at == std::string::npos) return std::nullopt;
   return node.substr(at + kBase.size());
 }
 
@@ -167,20 +171,23 @@ HostDevice HostSysfs::Read(HostBus bus, const std::string& name) const {
     if (!ReadAttribute(path / "vfio-dev" / vfio / "dev").empty()) device.vfio_device = vfio;
   }
   device.device_tree_path = NodePath(path);
-  if (device.device_tree_path) {
-    const std::string list = ReadAttribute(path / "of_node/compatible");
-    for (std::size_t start = 0; start < list.size();) {
-      device.compatible.emplace_back(list.c_str() + start);
-      start += device.compatible.back().size() + 1;
-    }
-  }
   return device;
 }
 
+bool HostSysfs::HasDevice(HostBus bus, const std::string& name) const {
+  // A name, and no path to somewhere else.
+  if (name.find_first_not_of('.') == std::string::npos ||
+      name.find_first_of(std::string_view("/\0", 2)) != std::string::npos) {
+    return false;
+  }
+  std::error_code error;
+  return fs::exists(BusPath(bus) / "devices" / name, error);
+}
+
 HostDevice HostSysfs::Find(const std::string& name) const {
+  // Hosts have hundreds of devices: they are gone through only for a name that none of them has.
   for (const HostBus bus : kBuses) {
-    const std::vector<std::string> names = NamesIn(BusPath(bus) / "devices");
-    if (std::binary_search(names.begin(), names.end(), name)) return Read(bus, name);
+    if (HasDevice(bus, name)) return Read(bus, name);
   }
   const std::string similar = SimilarTo(name);
   throw Error("no device '" + name + "' under /sys/bus/platform/devices",

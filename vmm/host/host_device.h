@@ -23,7 +23,6 @@ struct HostDevice {
   bool no_iommu = false;                        // the group is VFIO's stand-in for a missing IOMMU
   std::string vfio_device;                      // "vfio0": of its character device; "": none
   std::optional<std::string> device_tree_path;  // of its node; nothing on hosts without a tree
-  std::vector<std::string> compatible;
 
   [[nodiscard]] bool bound_to_vfio() const;
 };
@@ -85,6 +84,7 @@ class HostSysfs {
 
  private:
   [[nodiscard]] std::filesystem::path BusPath(HostBus bus) const;
+  [[nodiscard]] bool HasDevice(HostBus bus, const std::string& name) const;
   [[nodiscard]] std::uint64_t CountsOf(std::string_view line) const;
   [[nodiscard]] std::optional<std::string> VfioInterruptOwner(const std::string& name) const;
   [[nodiscard]] HostDevice Read(HostBus bus, const std::string& name) const;
