@@ -22,6 +22,7 @@ TEST_CASE("statistics are one JSON object with every figure") {
   statistics.boots = 2;
   statistics.startup = {{"config", 10}, {"machine", 20}};
   statistics.first_run_boottime_ns = 30;
+  statistics.first_run_cpu_ns = 25;
   statistics.refused_accesses = 4;
   VcpuExits exits;
   exits.mmio_read = 1;
@@ -52,7 +53,7 @@ TEST_CASE("statistics are one JSON object with every figure") {
                          .rearmed_interrupts = 0}};
   CHECK(FormatJson(statistics) == R"({"name":"a \"quoted\\\" name ",
 "exit":{"status":3,"reason":"crash"},
-"startup":{"config_ns":10,"machine_ns":20,"first_run_boottime_ns":30},
+"startup":{"config_ns":10,"machine_ns":20,"first_run_boottime_ns":30,"first_run_cpu_ns":25},
 "boots":2,
 "vcpu_exits":{"mmio_read":2,"mmio_write":4,"undecodable":6,"interrupted":8,"system_event":10,"other":12},
 "refused_accesses":4,
@@ -65,7 +66,7 @@ TEST_CASE("statistics are one JSON object with every figure") {
 TEST_CASE("statistics of nothing are still an object") {
   CHECK(FormatJson(Statistics{}) == R"({"name":"",
 "exit":{"status":0,"reason":""},
-"startup":{"first_run_boottime_ns":0},
+"startup":{"first_run_boottime_ns":0,"first_run_cpu_ns":0},
 "boots":0,
 "vcpu_exits":{},
 "refused_accesses":0,
@@ -94,6 +95,7 @@ TEST_CASE("a machine counts exits over vCPUs and boots, and accesses that nobody
   CHECK(statistics.boots == 2);
   CHECK(statistics.refused_accesses == 4);
   CHECK(statistics.first_run_boottime_ns > 0);
+  CHECK(statistics.first_run_cpu_ns > 0);
   REQUIRE(statistics.vcpu_exits.size() == 6);
   CHECK(statistics.vcpu_exits[0] == std::pair<std::string, std::uint64_t>("mmio_read", 2));
   CHECK(statistics.vcpu_exits[1] == std::pair<std::string, std::uint64_t>("mmio_write", 2));

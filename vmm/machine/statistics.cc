@@ -82,6 +82,7 @@ std::string FormatJson(const Statistics& statistics) {
     AppendNumber(json, std::string(phase.name) + "_ns", phase.ns);
   }
   AppendNumber(json, "first_run_boottime_ns", statistics.first_run_boottime_ns);
+  AppendNumber(json, "first_run_cpu_ns", statistics.first_run_cpu_ns);
   json += "},\n\"boots\":" + std::to_string(statistics.boots) + ",\n\"vcpu_exits\":{";
   for (const auto& [name, count] : statistics.vcpu_exits) AppendNumber(json, name, count);
   json += "},\n\"refused_accesses\":" + std::to_string(statistics.refused_accesses) +

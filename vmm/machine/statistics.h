@@ -60,6 +60,7 @@ struct Statistics {
   std::uint64_t boots = 0;                  // times the guest was started, reboots included
   std::vector<Phase> startup;               // of the first boot
   std::uint64_t first_run_boottime_ns = 0;  // CLOCK_BOOTTIME before the first KVM_RUN
+  std::uint64_t first_run_cpu_ns = 0;       // CPU time of the process until then
   std::vector<std::pair<std::string, std::uint64_t>> vcpu_exits;  // over all vCPUs and boots
   std::uint64_t refused_accesses = 0;
   std::vector<DeviceStatistics> devices;
