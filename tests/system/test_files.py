@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from archive import Archive
-from board import AGENT
+from board import AGENT, TOP
 from host import HOST_STATE
 
 GUEST_INIT = """#!/bin/sh
@@ -91,6 +91,14 @@ def add_program(archive, root, name, folder):
         add_program(archive, root, library, where)
 
 
+def largest_tree():
+    """The largest device tree of Debian's arm64 kernel."""
+    folder = subprocess.run([TOP / "tests/suites/host_trees"], check=True, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, text=True).stdout.strip()
+    trees = pathlib.Path(folder).rglob("*.dtb")
+    return max(trees, key=lambda path: (path.stat().st_size, path)).read_bytes()
+
+
 def test_files(image, suite):
     archive = Archive()
     archive.file("/t/agent", AGENT, True)
@@ -103,6 +111,8 @@ def test_files(image, suite):
         archive.file("/t/microvm-bench", pathlib.Path(image["bench"]).read_bytes(), True)
     if suite == "system-versal":
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
+    if suite == "figures":
+        archive.file("/t/largest.dtb", largest_tree())
     for name in ("as_nobody", "count_in_memory", "poke", "ticks"):
         archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     add_program(archive, image["strace"], "strace", "/bin")
