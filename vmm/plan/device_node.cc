@@ -9,6 +9,8 @@
 #include "vmm/plan/at_key.h"
 #include "vmm/plan/clock_rates.h"
 #include "vmm/plan/device_binding.h"
+#include "vmm/plan/node_traits.h"
+#include "vmm/plan/planned_values.h"
 #include "vmm/plan/property_rules.h"
 
 namespace microvm {
@@ -17,45 +19,6 @@ namespace {
 // The stub's registers, a pair for each reset, fill one page.
 constexpr std::uint32_t kBytesPerReset = 8;
 constexpr std::uint32_t kMaximumResets = 4096 / kBytesPerReset;
-
-void AppendCell(std::vector<std::byte>& bytes, std::uint32_t cell) {
-  for (int shift = 24; shift >= 0; shift -= 8)
-    bytes.push_back(static_cast<std::byte>(cell >> shift));
-}
-
-std::vector<std::byte> CellBytes(const std::vector<std::uint32_t>& cells) {
-  std::vector<std::byte> bytes;
-  for (const std::uint32_t cell : cells) AppendCell(bytes, cell);
-  return bytes;
-}
-
-std::vector<std::byte> StringBytes(const std::vector<std::string>& strings) {
-  std::vector<std::byte> bytes;
-  for (const std::string& text : strings) {
-    for (const char c : text) bytes.push_back(static_cast<std::byte>(c));
-    bytes.push_back(std::byte{0});
-  }
-  return bytes;
-}
-
-std::string BaseName(const DtNode& node) {
-  return std::string(node.name().substr(0, node.name().find('@')));
-}
-
-// A node that says something and is nothing: no driver binds to it, no bus reaches it.
-bool IsMereData(const DtNode& node) {
-  return node.parent() && !node.Property("compatible") && !node.Property("reg");
-}
-
-// Below a MAC's node: with a PHY's compatible, or on the MAC's own bus.
-bool IsEthernetPhy(const DtNode& node) {
-  const std::vector<std::string> compatible = node.Strings("compatible");
-  const bool says_so =
-      std::any_of(compatible.begin(), compatible.end(),
-                  [](const std::string& text) { return text.starts_with("ethernet-phy"); });
-  return says_so || BaseName(node) == "ethernet-phy" ||
-         (node.parent() && BaseName(*node.parent()) == "mdio");
-}
 
 enum class Place {
   kDevice,  // the passed-through node itself
@@ -307,27 +270,6 @@ class NodeMaker {
   std::map<std::string, std::uint32_t> phandles_;  // of the nodes that are copied, by path
   std::vector<DtNode> beside_;                     // nodes of mere data, each once
 };
-
-PlannedProperty RegProperty(const PlannedDevice& device) {
-  std::vector<std::uint32_t> cells;
-  for (const PlannedRegion& region : device.regions) {
-    for (const std::uint64_t value : {region.guest.start().value, region.guest.size_bytes()}) {
-      cells.push_back(static_cast<std::uint32_t>(value >> 32));
-      cells.push_back(static_cast<std::uint32_t>(value));
-    }
-  }
-  return {"reg", CellBytes(cells), "plan"};
-}
-
-PlannedProperty InterruptsProperty(const PlannedDevice& device) {
-  // bindings/interrupt-controller/arm,gic-v3.yaml: type (0 = SPI), number, flags.
-  std::vector<std::uint32_t> cells;
-  for (const PlannedInterrupt& interrupt : device.interrupts) {
-    const std::uint32_t flags = interrupt.trigger == Trigger::kLevel ? 4 : 1;
-    cells.insert(cells.end(), {0, interrupt.spi.number, flags});
-  }
-  return {"interrupts", CellBytes(cells), "plan"};
-}
 
 void NodeMaker::AddOwnProperties() {
   std::vector<PlannedProperty>& properties = device_.node.properties;

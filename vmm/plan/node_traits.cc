@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/plan/node_traits.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace microvm {
+
+std::string BaseName(const DtNode& node) {
+  return std::string(node.name().substr(0, node.name().find('@')));
+}
+
+bool IsMereData(const DtNode& node) {
+  return node.parent() && !node.Property("compatible") && !node.Property("reg");
+}
+
+bool IsEthernetPhy(const DtNode& node) {
+  const std::vector<std::string> compatible = node.Strings("compatible");
+  const bool says_so =
+      std::any_of(compatible.begin(), compatible.end(),
+                  [](const std::string& text) { return text.starts_with("ethernet-phy"); });
+  return says_so || BaseName(node) == "ethernet-phy" ||
+         (node.parent() && BaseName(*node.parent()) == "mdio");
+}
+
+}  // namespace microvm
