@@ -130,6 +130,37 @@ TEST_CASE("a reference that the configuration drops is left out") {
         std::vector<std::string>{"/ref-dmas: dmas: dropped by the configuration"});
 }
 
+// A device on a bus that `bus` writes the properties of, with those of `own`.
+DeviceFacts FactsOnBus(const std::vector<std::string>& bus, const std::vector<std::string>& own) {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Flag("dma-noncoherent");
+    fdt.Node("bus", [&] {
+      for (const std::string& property : bus) fdt.Flag(property);
+      fdt.Node("device", [&] {
+        for (const std::string& property : own) fdt.Flag(property);
+      });
+    });
+  });
+  return fakes::FactsOf(std::make_shared<const DeviceTree>(fdt.Finish()), "/bus/device");
+}
+
+TEST_CASE("whether DMA is coherent crosses from the nearest node above that says it") {
+  const PlannedDevice device = Made(FactsOnBus({"dma-coherent"}, {}));
+  CHECK(PropertyNames(device.node) == "dma-coherent ");
+  REQUIRE(FindProperty(device.node, "dma-coherent") != nullptr);
+  CHECK(FindProperty(device.node, "dma-coherent")->origin == "host, from /bus");
+  CHECK(PropertyNames(Made(FactsOnBus({}, {})).node) == "dma-noncoherent ");
+  CHECK(PropertyNames(Made(FactsOnBus({"dma-coherent"}, {"dma-noncoherent"})).node) ==
+        "dma-noncoherent ");
+  DeviceFacts facts = FactsOnBus({"dma-coherent"}, {});
+  facts.config.properties = {{"dma-noncoherent", {}}};
+  CHECK(PropertyNames(Made(facts).node) == "dma-noncoherent ");
+  facts = FactsOnBus({"dma-coherent"}, {"dma-noncoherent"});
+  facts.config.drop = {"dma-noncoherent"};
+  CHECK(PropertyNames(Made(facts).node).empty());
+}
+
 TEST_CASE("a child may not need clocks, interrupts or pins of its own") {
   const auto tree = fakes::SharedTree("corners");
   for (const std::string property : {"clocks", "interrupts", "interrupts-extended"}) {

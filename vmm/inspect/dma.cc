@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "vmm/plan/dma_signs.h"
+#include "vmm/plan/node_traits.h"
 
 namespace microvm {
 namespace {
@@ -66,13 +67,9 @@ std::optional<IommuDriver> DriverOf(const DtNode& iommu) {
   return std::nullopt;
 }
 
-// drivers/of/address.c of Linux: the nearest word counts.
 bool IsCoherent(const DtNode& node) {
-  for (std::optional<DtNode> at = node; at; at = at->parent()) {
-    if (at->Property("dma-coherent")) return true;
-    if (at->Property("dma-noncoherent")) return false;
-  }
-  return false;
+  const std::optional<DmaCoherence> coherence = FindDmaCoherence(node);
+  return coherence && coherence->coherent;
 }
 
 IommuFacts ReadIommu(const DtNode& device, const Reference& reference) {

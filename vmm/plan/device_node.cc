@@ -248,6 +248,7 @@ class NodeMaker {
 
   void AddOwnProperties();
   void AddClocks();
+  void AddCoherence();
 
   void AddPhandles(const DtNode& from, PlannedNode& to) {
     if (const auto found = phandles_.find(from.path()); found != phandles_.end()) {
@@ -282,10 +283,23 @@ void NodeMaker::AddOwnProperties() {
   if (!device_.interrupts.empty()) properties.push_back(InterruptsProperty(device_));
   ReportDropped("interrupts", facts_.interrupts.size());
   if (!LeftOutReason(host_, "clocks", Place::kDevice)) AddClocks();
+  AddCoherence();
   for (const auto& [name, value] : facts_.config.properties) {
     properties.push_back({name, value, "configuration"});
   }
   if (device_.phandle != 0) properties.push_back({"phandle", CellBytes({device_.phandle}), "plan"});
+}
+
+// The guest's node is on no bus that could say it, and a driver that takes a coherent device for
+// one that is not, or the other way round, loses data.
+void NodeMaker::AddCoherence() {
+  const std::optional<DmaCoherence> coherence = FindDmaCoherence(host_);
+  if (!coherence || coherence->said_by == host_) return;
+  const auto& given = facts_.config.properties;
+  if (given.contains("dma-coherent") || given.contains("dma-noncoherent")) return;
+  device_.node.properties.push_back({coherence->coherent ? "dma-coherent" : "dma-noncoherent",
+                                     {},
+                                     "host, from " + coherence->said_by.path()});
 }
 
 void NodeMaker::AddClocks() {

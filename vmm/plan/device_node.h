@@ -20,7 +20,7 @@ using PassedNodes = std::map<std::string, std::uint32_t>;
 // For each property the first rule that holds:
 // - the configuration sets it, or leaves it out (`properties`, `drop`);
 // - `reg`, `interrupts` and `clocks` are written anew: what the plan decided, a fixed clock for
-// each;
+//   each; `dma-coherent` or `dma-noncoherent` too, if the nearest node above has it;
 // - the device's binding leaves it out or refuses it (device_binding.h);
 // - it is about what only the host acts on (property_rules.h): left out;
 // - it refers to another node (vmm/fdt/references.h), which the guest has if it is the device's own

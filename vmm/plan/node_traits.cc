@@ -23,4 +23,12 @@ bool IsEthernetPhy(const DtNode& node) {
          (node.parent() && BaseName(*node.parent()) == "mdio");
 }
 
+std::optional<DmaCoherence> FindDmaCoherence(const DtNode& node) {
+  for (std::optional<DtNode> at = node; at; at = at->parent()) {
+    if (at->Property("dma-coherent")) return DmaCoherence{*at, true};
+    if (at->Property("dma-noncoherent")) return DmaCoherence{*at, false};
+  }
+  return std::nullopt;
+}
+
 }  // namespace microvm

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "vmm/fdt/device_tree.h"
@@ -17,5 +18,15 @@ bool IsMereData(const DtNode& node);
 
 // Below a MAC's node: with a PHY's compatible, or on the MAC's own bus.
 bool IsEthernetPhy(const DtNode& node);
+
+// What says whether a node's DMA is coherent with the CPUs' caches: `dma-coherent` or
+// `dma-noncoherent` of the node itself, else of the nearest above (drivers/of/address.c of Linux:
+// of_dma_is_coherent).
+struct DmaCoherence {
+  DtNode said_by;
+  bool coherent;
+};
+// Nothing if none of them says.
+std::optional<DmaCoherence> FindDmaCoherence(const DtNode& node);
 
 }  // namespace microvm
