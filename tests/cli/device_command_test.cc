@@ -104,7 +104,7 @@ TEST_CASE("device inspect says why a guest's node cannot be made, and the way ar
 TEST_CASE("device inspect says what the host uses a device for, as bind would") {
   Host host;
   host.tree.AddDevice({.name = "ff140000.mac", .driver = "acme-mac", .node = "/axi/mac@ff140000"});
-  CHECK(Contains(host.Output(Command::kDeviceInspect, {"ff140000.mac"}), "verdict: as is\n"));
+  CHECK_FALSE(Contains(host.Output(Command::kDeviceInspect, {"ff140000.mac"}), "is in use"));
   host.tree.Write("sys/devices/ff140000.mac/net/eth0/flags", "0x1003\n");
   host.tree.Write("sys/devices/ff140000.mac/tty/ttyA0/uevent", "DEVNAME=ttyA0\n");
   host.tree.Write("sys/devices/ff140000.mac/tty/ttyA0/dev", "204:64\n");

@@ -312,6 +312,7 @@ TEST_CASE("a line that is listed twice is armed once") {
   board.config.platform.push_back(
       {.host = "ff140000.mac", .dma = DmaMode::kNone, .clocks_hz = {}, .drop = {}, .reset = {}});
   board.config.platform[0].interrupts = InterruptPath::kUserspace;
+  board.config.platform[0].ignore_dma_signs = true;
   board.kernel.Script(0, {fakes::Meanwhile([&] {
                             board.kernel.RaiseInterrupt("ff140000.mac", 0);
                             ::usleep(100'000);

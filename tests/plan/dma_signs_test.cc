@@ -48,6 +48,53 @@ TEST_CASE("properties and names of bus masters are signs of DMA") {
         Names{"#dma-cells", "its name, dma-controller@2"});
 }
 
+Names SignsOf(const std::string& name, const std::string& compatible,
+              const std::string& parent = "acme,bus") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("above@0", [&] {
+      fdt.String("compatible", parent);
+      fdt.Node(name, [&] { fdt.Strings("compatible", {"acme,new", compatible}); });
+    });
+  });
+  const DeviceTree tree(fdt.Finish());
+  return SignsOfDma(*tree.Find("/above@0/" + name));
+}
+
+TEST_CASE("families of bus masters are known by a word of their compatible") {
+  for (const char* compatible :
+       {"fsl,sec-v5.4-job-ring", "rockchip,rk3399-rga", "rockchip,iommu", "nxp,imx8qxp-jpgdec",
+        "renesas,vsp2", "amlogic,axg-toddr", "amlogic,g12a-frddr", "fsl,ls1046a-pcie-ep",
+        "generic-xhci", "snps,dwc3", "fsl,imx6q-fec", "arm,mali-t860", "qcom,smmu-v2"}) {
+    CAPTURE(compatible);
+    CHECK(SignsOf("device@1", compatible) == Names{std::string("its compatible, ") + compatible});
+  }
+  for (const char* name : {"xhci", "mac", "ahci", "ohci", "sdio", "vop", "emmc", "pcie-ep", "video",
+                           "iommu", "dsp", "sata", "lcd-controller"}) {
+    CAPTURE(name);
+    CHECK(SignsOf(name, "acme,device") == Names{std::string("its name, ") + name});
+  }
+}
+
+TEST_CASE("what stands beside a bus master, or only serves it, is none") {
+  for (const char* compatible :
+       {"snps,dw-apb-uart", "qcom,geni-i2c", "fsl,imx6q-ecspi", "rockchip,gpio-bank",
+        "fsl,imx21-wdt", "arm,pl031", "fsl,imx27-pwm", "amlogic,meson-saradc", "bosch,m_can",
+        "fsl,imx8mp-usb-phy", "qcom,sdm845-qmp-ufs-phy", "fsl,fman-memac-mdio",
+        "qcom,sc7180-gem-noc", "fsl,sec-v4.0-mon-rtc-lp", "brcm,genet-mdio-v5", "usb-c-connector",
+        "fsl,fman-muram"}) {
+    CAPTURE(compatible);
+    CHECK(SignsOf("device@1", compatible).empty());
+  }
+  CHECK(SignsOf("clock-controller@1", "acme,isp").empty());
+}
+
+TEST_CASE("what is below a bus master is one, unless it only serves it") {
+  CHECK(SignsOf("queue@1", "acme,queue", "acme,crypto") == Names{"what it is part of, /above@0"});
+  CHECK(SignsOf("phy@1", "acme,queue", "acme,crypto").empty());
+  CHECK(SignsOf("queue@1", "acme,queue").empty());
+}
+
 // A device without an IOMMU, to be passed through with dma = "none".
 fakes::PlanInput MasterInput() {
   fakes::PlanInput input;
