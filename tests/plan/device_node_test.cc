@@ -88,6 +88,24 @@ TEST_CASE("identity and status of the host's node do not cross, and that is not 
   CHECK(device.left_out.empty());
 }
 
+TEST_CASE("what a pin controller says of its own registers is data") {
+  const PlannedDevice device = Made(FactsOfNode([](FdtWriter& fdt) {
+    fdt.Cells("pinctrl-single,register-width", {32});
+    fdt.Cells("pinctrl-0", {9});
+    fdt.Cells("pinctrl-10", {9});
+    fdt.Cells("pinctrl-single,gpio-range", {5, 0, 3, 0});
+    fdt.Node("range", [&] {
+      fdt.Cells("#pinctrl-single,gpio-range-cells", {3});
+      fdt.Cells("phandle", {5});
+    });
+    fdt.Node("pins", [&] { fdt.Cells("pinctrl-single,pins", {9, 1}); });
+  }));
+  CHECK(PropertyNames(device.node) == "pinctrl-single,register-width pinctrl-single,gpio-range ");
+  CHECK(PropertyNames(device.node.children[1]) == "pinctrl-single,pins ");
+  CHECK(CellsOf(device.node, "pinctrl-single,gpio-range").at(0) ==
+        CellsOf(device.node.children[0], "phandle").at(0));
+}
+
 TEST_CASE("a property that refers to what the guest does not have is an error with the remedy") {
   CHECK(ChainOf([] { Made(fakes::FactsOf(fakes::SharedTree("board"), "/axi/uart@ff000000")); }) ==
         "/axi/uart@ff000000: the property 'dmas' refers to something the guest does not have: "

@@ -23,6 +23,9 @@ constexpr ReferenceRule Map(std::string_view name, SupplierClass supplier) {
 
 using enum SupplierClass;
 
+// bindings/pinctrl/pinctrl-single.yaml.
+constexpr std::string_view kPinRange = "pinctrl-single,gpio-range";
+
 // By the whole name.
 constexpr std::array kNames = {
     // Common bindings.
@@ -36,6 +39,7 @@ constexpr std::array kNames = {
     Fixed("required-opps", kPowerDomain, 0),
     Fixed("domain-idle-states", kPowerDomain, 0),
     Fixed("cpu-idle-states", kPowerDomain, 0),
+    List(kPinRange, kPinctrl, "#pinctrl-single,gpio-range-cells"),
     Fixed("gpio-ranges", kPinctrl, 3),
     List("iommus", kIommu, "#iommu-cells"),
     Map("iommu-map", kIommu),
@@ -242,8 +246,18 @@ const ReferenceRule* FindName(std::string_view name) {
 
 }  // namespace
 
+bool IsPinState(std::string_view property) {
+  constexpr std::string_view kPrefix = "pinctrl-";
+  return property.starts_with(kPrefix) && property.size() > kPrefix.size() &&
+         property.find_first_not_of("0123456789", kPrefix.size()) == std::string_view::npos;
+}
+
 const ReferenceRule* FindReferenceRule(const DtNode& node, std::string_view property) {
-  if (property == "pinctrl-names" || property.ends_with(",nr-gpios")) return nullptr;
+  if (property.ends_with(",nr-gpios")) return nullptr;
+  // `pinctrl-single,pins` and the like are data.
+  if (property.starts_with("pinctrl-") && !IsPinState(property) && property != kPinRange) {
+    return nullptr;
+  }
   // A hog's GPIOs are its parent's (drivers/of/property.c: parse_gpio_compat).
   if (property == "gpios" && node.Property("gpio-hog")) return nullptr;
   if (const ReferenceRule* const rule = FindName(property)) return rule;

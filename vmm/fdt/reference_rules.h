@@ -25,6 +25,10 @@ struct ReferenceRule {
   std::size_t count = 0;
 };
 
+// Whether a property is a state of a consumer's pins: "pinctrl-0" (bindings/pinctrl/
+// pinctrl-bindings.txt).
+bool IsPinState(std::string_view property);
+
 // The rule for a property of a node; nullptr if none says that it refers to anything. Pure.
 const ReferenceRule* FindReferenceRule(const DtNode& node, std::string_view property);
 

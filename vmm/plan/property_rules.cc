@@ -7,6 +7,7 @@
 #include <string>
 
 #include "vmm/config/closest_word.h"
+#include "vmm/fdt/reference_rules.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -184,7 +185,7 @@ bool IsHostMap(std::string_view property) { return IsOneOf(kHostMaps, property);
 bool RefersToData(std::string_view property) { return IsOneOf(kDataReferences, property); }
 
 std::optional<std::string_view> HostOnlyReason(std::string_view property) {
-  if (property.starts_with("pinctrl-")) return kPinsReason;
+  if (property == "pinctrl-names" || IsPinState(property)) return kPinsReason;
   const auto* const found =
       std::find_if(kHostOnly.begin(), kHostOnly.end(),
                    [&](const HostOnly& entry) { return entry.property == property; });
