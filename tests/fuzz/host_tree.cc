@@ -21,8 +21,9 @@ void InspectAll(std::vector<std::byte> blob) {
   }
   const HostIndex index(tree);
   for (const DtNode& node : tree->AllNodes()) {
-    const Inspection inspection =
-        Inspect(index, node, {{}, ReadSoundClocks(*tree, node, "/dev/null")});
+    const Inspection inspection = Inspect(
+        index, node,
+        {{}, ReadSoundClocks(*tree, node, "/dev/null"), ReadClocksBelow(*tree, node, "/dev/null")});
     if (inspection.reasons.empty() || FormatText(inspection).empty() ||
         FormatJson(inspection).empty()) {
       std::abort();

@@ -25,6 +25,7 @@ constexpr const char* kPhyReset = "mdio/ethernet-phy@0/reset-gpios";
 DeviceFacts Facts(const std::string& node) {
   DeviceFacts facts = fakes::FactsOf(fakes::SharedTree("suppliers"), node);
   facts.clocks = ReadClocks(*facts.tree, *facts.tree->Find(node), "/nonexistent");
+  facts.clocks_below = ReadClocksBelow(*facts.tree, *facts.tree->Find(node), "/nonexistent");
   return facts;
 }
 
@@ -114,6 +115,25 @@ TEST_CASE("a PHY below is polled, and its fixed clock is made") {
   CHECK(CellsOf(phy, "clocks") == CellList{crystal->phandle});
 }
 
+TEST_CASE("a PHY's clock has the rate that the host has it at, or is dropped at the PHY alone") {
+  DeviceFacts facts = Facts("/mac@a000");
+  const PlannedDevice device = MadeBeside(facts);
+  REQUIRE(device.clocks.size() == 2);
+  CHECK(device.clocks[0].rate_hz == 12'500'000);
+  const PlannedNode& phy = device.node.children[0].children[0];
+  CHECK(CellsOf(phy, "clocks") == CellList{device.clocks[0].phandle});
+  facts.clocks_below["/mac@a000/mdio/ethernet-phy@0"].front().rate_hz.reset();
+  CHECK(ChainOf([&] { MadeBeside(facts); }) ==
+        "/mac@a000/mdio/ethernet-phy@0: the property 'clocks' refers to a clock whose rate is not "
+        "known: /half\n"
+        "to fix it:\n"
+        "  mount -t debugfs none /sys/kernel/debug; or, if the guest's driver can do without it, "
+        "add to the [[platform]] table of '0.device':\n"
+        "  drop = [\"mdio/ethernet-phy@0/clocks\"]\n");
+  facts.config.drop = {"mdio/ethernet-phy@0/clocks"};
+  CHECK(MadeBeside(facts).clocks.size() == 1);
+}
+
 TEST_CASE("nodes of mere data elsewhere are copied, each once, cycles and all") {
   const PlannedDevice device = MadeBeside(Mac());
   REQUIRE(device.companions.size() == 2);
@@ -144,8 +164,9 @@ TEST_CASE("a GPIO that the guest does not have is an error with both remedies") 
         "/mac@2000/mdio/ethernet-phy@0: the property 'reset-gpios' refers to something the guest "
         "does not have: GPIO /gpio@1000\n"
         "to fix it:\n"
-        "  if the guest's driver can do without it, add to the [[platform]] table of '0.device':\n"
-        "  drop = [\"reset-gpios\"]\n");
+        "  pass /gpio@1000 through too; or, if the guest's driver can do without it, add to the "
+        "[[platform]] table of '0.device':\n"
+        "  drop = [\"mdio/ethernet-phy@0/reset-gpios\"]\n");
 }
 
 TEST_CASE("what another device that is passed through provides is had from there") {

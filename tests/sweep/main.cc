@@ -64,8 +64,9 @@ class Sweep {
 
  private:
   void Node(const HostIndex& index, const DtNode& node, const std::string& file) {
-    const std::vector<ClockFacts> clocks = ReadSoundClocks(index.tree(), node, "/dev/null");
-    const Inspection inspection = Inspect(index, node, {std::nullopt, clocks});
+    const InspectInput input{std::nullopt, ReadSoundClocks(index.tree(), node, "/dev/null"),
+                             ReadClocksBelow(index.tree(), node, "/dev/null")};
+    const Inspection inspection = Inspect(index, node, input);
     ++totals_.nodes;
     ++totals_.verdicts.at(static_cast<std::size_t>(inspection.verdict));
     if (inspection.reasons.empty() || inspection.reasons.front().text.empty()) {
@@ -78,7 +79,7 @@ class Sweep {
     ++totals_.made;
     if (!seen_.insert(std::hash<std::string_view>()(TextOf(inspection.guest_tree))).second) return;
     ++totals_.distinct;
-    DeviceFacts facts = PretendedFacts(index, inspection, clocks);
+    DeviceFacts facts = PretendedFacts(index, inspection, input);
     if (devices_.size() == kMostDevices ||
         interrupts_ + facts.interrupts.size() > kMostInterrupts) {
       Flush();

@@ -53,6 +53,7 @@ DeviceFacts BoardFacts(const std::shared_ptr<const DeviceTree>& tree, const std:
     facts.interrupts.push_back({interrupt.trigger == Trigger::kLevel});
   }
   facts.clocks = ReadClocks(*tree, *node, "/nonexistent");
+  facts.clocks_below = ReadClocksBelow(*tree, *node, "/nonexistent");
   return facts;
 }
 

@@ -36,6 +36,7 @@ class LiveInspector {
     const bool mapped = device.iommu_group && !device.no_iommu;
     input.live = ReadLiveFacts(sysfs_, device, mapped ? DmaMode::kIommu : DmaMode::kNone);
     input.clocks = ReadSoundClocks(index_->tree(), *node, sysfs_.root());
+    input.clocks_below = ReadClocksBelow(index_->tree(), *node, sysfs_.root());
     return Inspect(*index_, *node, input);
   }
 
@@ -68,7 +69,8 @@ std::vector<Inspection> InspectAll(const CommandLine& line, const HostSysfs& sys
   const HostIndex index = WithContext(
       context, [&] { return HostIndex(std::make_shared<const DeviceTree>(ReadFile(line.tree))); });
   const auto inspect = [&](const DtNode& node) {
-    const InspectInput input{std::nullopt, ReadSoundClocks(index.tree(), node, kNoHost)};
+    const InspectInput input{std::nullopt, ReadSoundClocks(index.tree(), node, kNoHost),
+                             ReadClocksBelow(index.tree(), node, kNoHost)};
     inspections.push_back(Inspect(index, node, input));
   };
   if (!line.devices.empty()) {

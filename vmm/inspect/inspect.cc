@@ -15,6 +15,10 @@ namespace {
 // Stands for a rate that only the running host knows.
 constexpr std::uint64_t kPretendedHz = 100'000'000;
 
+void PretendRates(std::vector<ClockFacts>& clocks) {
+  for (ClockFacts& clock : clocks) clock.rate_hz = clock.rate_hz.value_or(kPretendedHz);
+}
+
 std::string_view WithoutUnitAddress(std::string_view name) {
   return name.substr(0, name.find('@'));
 }
@@ -98,7 +102,7 @@ std::vector<Reason> Synthesise(const HostIndex& index, Inspection& inspection,
   const bool is_line = inspection.regions.empty() && !inspection.interrupts.empty();
   if (!is_line && !HasReachedRegion(inspection)) return reasons;
   try {
-    const VmPlan plan = PlanPretendedVm({PretendedFacts(index, inspection, input.clocks)});
+    const VmPlan plan = PlanPretendedVm({PretendedFacts(index, inspection, input)});
     inspection.guest_tree = BuildGuestTree(plan, {});
     inspection.left_out = plan.devices.front().left_out;
   } catch (const Error& error) {
@@ -162,7 +166,7 @@ std::string DeviceName(const DtNode& node) {
 }
 
 DeviceFacts PretendedFacts(const HostIndex& index, const Inspection& inspection,
-                           const std::vector<ClockFacts>& clocks) {
+                           const InspectInput& input) {
   DeviceFacts facts;
   facts.config.host = inspection.device;
   facts.config.dma = inspection.dma.behind_iommu() ? DmaMode::kIommu : DmaMode::kNone;
@@ -173,9 +177,11 @@ DeviceFacts PretendedFacts(const HostIndex& index, const Inspection& inspection,
   for (const InterruptView& view : inspection.interrupts) {
     facts.interrupts.push_back({view.line.trigger != Trigger::kEdge});
   }
-  facts.clocks = clocks;
-  for (ClockFacts& clock : facts.clocks) {
-    if (!clock.rate_hz && !inspection.live) clock.rate_hz = kPretendedHz;
+  facts.clocks = input.clocks;
+  facts.clocks_below = input.clocks_below;
+  if (!inspection.live) {
+    PretendRates(facts.clocks);
+    for (auto& [path, clocks] : facts.clocks_below) PretendRates(clocks);
   }
   facts.tree = index.shared_tree();
   facts.node_path = inspection.node;

@@ -13,6 +13,7 @@ namespace microvm {
 struct InspectInput {
   std::optional<LiveFacts> live;   // nothing: a tree without its host
   std::vector<ClockFacts> clocks;  // of the node; rates as far as they are known
+  ClocksBelow clocks_below = {};   // of the nodes below it
 };
 
 // Says everything about one node of the tree; malformed properties are reasons, not exceptions.
@@ -21,7 +22,7 @@ Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInpu
 
 // What the planner would be told of the device, were it opened. Pure.
 DeviceFacts PretendedFacts(const HostIndex& index, const Inspection& inspection,
-                           const std::vector<ClockFacts>& clocks);
+                           const InspectInput& input);
 
 // Whether the CPU reaches any of its registers.
 bool HasReachedRegion(const Inspection& inspection);

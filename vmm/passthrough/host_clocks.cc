@@ -80,6 +80,16 @@ std::vector<ClockFacts> ReadClocks(const DeviceTree& tree, const DtNode& node,
   return clocks;
 }
 
+ClocksBelow ReadClocksBelow(const DeviceTree& tree, const DtNode& node,
+                            const std::filesystem::path& root) {
+  ClocksBelow below;
+  for (const DtNode& child : node.children()) {
+    if (child.Property("clocks")) below[child.path()] = ReadSoundClocks(tree, child, root);
+    below.merge(ReadClocksBelow(tree, child, root));
+  }
+  return below;
+}
+
 std::vector<ClockFacts> ReadSoundClocks(const DeviceTree& tree, const DtNode& node,
                                         const std::filesystem::path& root) {
   try {

@@ -15,6 +15,11 @@ namespace microvm {
 std::vector<ClockFacts> ReadClocks(const DeviceTree& tree, const DtNode& node,
                                    const std::filesystem::path& root);
 
+// The same of every node below `node` that has `clocks`; nothing for one whose `clocks` are
+// malformed.
+ClocksBelow ReadClocksBelow(const DeviceTree& tree, const DtNode& node,
+                            const std::filesystem::path& root);
+
 // As ReadClocks, but nothing if `clocks` is malformed: for an inspection, which tells that itself.
 std::vector<ClockFacts> ReadSoundClocks(const DeviceTree& tree, const DtNode& node,
                                         const std::filesystem::path& root);

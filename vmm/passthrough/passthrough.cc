@@ -153,6 +153,7 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
     facts.interrupts.back().users = sysfs.LineUsers(*lines[index].intid);
   }
   facts.clocks = ReadClocks(*tree, *node, sysfs.root());
+  facts.clocks_below = ReadClocksBelow(*tree, *node, sysfs.root());
   facts.can_reset = device.can_reset();
   facts.tree = tree;
   facts.node_path = *host.device_tree_path;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +33,9 @@ struct ClockFacts {
   std::optional<std::uint64_t> rate_hz;  // nothing: the host does not tell
 };
 
+// Those of nodes below the device's, by path.
+using ClocksBelow = std::map<std::string, std::vector<ClockFacts>>;
+
 // All that planning knows of a device of the host.
 struct DeviceFacts {
   PlatformConfig config;
@@ -39,6 +43,7 @@ struct DeviceFacts {
   std::uint64_t page_bytes = 4096;  // the host's: what regions are mapped in
   std::vector<InterruptFacts> interrupts;
   std::vector<ClockFacts> clocks;
+  ClocksBelow clocks_below;
   bool can_reset = false;                     // by VFIO_DEVICE_RESET
   std::shared_ptr<const DeviceTree> tree;     // the host's
   std::string node_path;                      // the device's node in it

@@ -26,6 +26,20 @@ enum class Place {
   kBeside,  // a node of mere data elsewhere in the tree, or below such
 };
 
+// Whether the target of a reference can be given to the guest as well, rather than be the host's.
+bool CanBePassedToo(const Reference& reference) {
+  switch (reference.supplier) {
+    case SupplierClass::kGpio:
+    case SupplierClass::kDmaChannel:
+    case SupplierClass::kMailbox:
+    case SupplierClass::kPhy:
+    case SupplierClass::kEthernetPhy:
+      return !reference.target.Strings("compatible").empty();
+    default:
+      return false;
+  }
+}
+
 // Makes the guest's node of one device by the rules of the header.
 class NodeMaker {
  public:
@@ -61,16 +75,29 @@ class NodeMaker {
                                std::string(reason));
   }
 
-  [[noreturn]] void Refuse(const DtNode& from, std::string_view property, const std::string& why) {
+  // `first`: what may help without dropping it; "": nothing.
+  [[noreturn]] void Refuse(const DtNode& from, std::string_view property, const std::string& why,
+                           const std::string& first = {}) {
     throw Error(from.path() + ": the property '" + std::string(property) + "' " + why,
-                "if the guest's driver can do without it, add to the [[platform]] table of '" +
-                    facts_.config.host + "':\ndrop = [\"" + std::string(property) + "\"]");
+                (first.empty() ? "if" : first + "; or, if") +
+                    " the guest's driver can do without it, add to the [[platform]] table of '" +
+                    facts_.config.host + "':\ndrop = [\"" + NameToDrop(from, property) + "\"]");
+  }
+
+  // What leaves out this property and no other.
+  [[nodiscard]] std::string NameToDrop(const DtNode& from, std::string_view property) const {
+    const std::string path = from.path();
+    const std::string prefix = facts_.node_path + "/";
+    if (!path.starts_with(prefix)) return std::string(property);
+    return path.substr(prefix.size()) + "/" + std::string(property);
   }
 
   [[noreturn]] void RefuseReference(const DtNode& from, const Reference& reference) {
+    const std::string target = reference.target.path();
     Refuse(from, reference.property,
            "refers to something the guest does not have: " +
-               std::string(ToString(reference.supplier)) + " " + reference.target.path());
+               std::string(ToString(reference.supplier)) + " " + target,
+           CanBePassedToo(reference) ? "pass " + target + " through too" : "");
   }
 
   PlannedNode Copy(const DtNode& from, Place place) {
@@ -221,12 +248,25 @@ class NodeMaker {
       return cells;
     }
     if (reference.supplier == SupplierClass::kReset) return StubReset(from);
-    const auto rate_hz = reference.target.Cell("clock-frequency");
-    if (reference.supplier == SupplierClass::kClock && rate_hz &&
-        reference.target.IsCompatible("fixed-clock")) {
-      return {AddClock(*rate_hz)};
-    }
+    if (reference.property == "clocks") return {AddClock(RateBelow(from, reference))};
     RefuseReference(from, reference);
+  }
+
+  // The rate of a clock of a node below.
+  std::uint64_t RateBelow(const DtNode& from, const Reference& reference) {
+    const auto found = facts_.clocks_below.find(from.path());
+    const bool is_read =
+        found != facts_.clocks_below.end() && reference.index < found->second.size();
+    const ClockFacts* const clock = is_read ? &found->second[reference.index] : nullptr;
+    if (clock == nullptr || !clock->rate_hz) {
+      Refuse(from, "clocks",
+             "refers to a clock whose rate is not known: " + reference.target.path(),
+             "mount -t debugfs none /sys/kernel/debug");
+    }
+    if (*clock->rate_hz > UINT32_MAX) {
+      Refuse(from, "clocks", "refers to a clock faster than a fixed-clock node can say");
+    }
+    return *clock->rate_hz;
   }
 
   // bindings/reset/hisilicon,hi3660-reset.yaml: offset of a register pair, bit.

@@ -26,7 +26,7 @@ using PassedNodes = std::map<std::string, std::uint32_t>;
 // - it refers to another node (vmm/fdt/references.h), which the guest has if it is the device's own
 //   node or one below it, another device that is passed through, or a node of mere data, which is
 //   copied: the reference is rewritten to that. A reset goes to a controller that does nothing; a
-//   clock of a node below must be a fixed one. What else it refers to is an error;
+//   clock of a node below becomes a fixed one of its rate. What else it refers to is an error;
 // - else it is data and copied.
 // Names beside a list ("reset-names") lose the entries that the list loses. An Ethernet PHY below
 // the device whose interrupt the guest cannot have is polled.
