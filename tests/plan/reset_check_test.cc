@@ -32,6 +32,15 @@ TEST_CASE("a required reset is the kernel's or a recipe's") {
   CHECK_NOTHROW(CheckReset(facts));
 }
 
+TEST_CASE("a recipe that writes nothing resets nothing") {
+  DeviceFacts facts =
+      Facts({{.action = ResetStep::Action::kDelay, .us = 1}, {.action = ResetStep::Action::kPoll}});
+  CHECK_NOTHROW(CheckReset(facts));
+  facts.config.reset.policy = ResetPolicy::kRequired;
+  CHECK(Contains(ChainOf([&] { CheckReset(facts); }),
+                 "the kernel has no reset function for it, and its recipe writes nothing"));
+}
+
 TEST_CASE("an optional reset need not exist") { CHECK_NOTHROW(CheckReset(Facts({}))); }
 
 TEST_CASE("a recipe's steps lie within the device's regions") {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "vmm/host/error.h"
+#include "vmm/plan/reset_check.h"
 
 namespace microvm {
 namespace {
@@ -63,10 +64,8 @@ void CheckIdentity(const DeviceFacts& facts, const std::vector<AddressRange>& ra
   const PlatformConfig& config = facts.config;
   if (config.dma != DmaMode::kIdentity) return;
   const std::string name = "'" + config.host + "': dma = \"identity\": ";
-  const bool has_recipe =
-      std::any_of(config.reset.recipe.begin(), config.reset.recipe.end(),
-                  [](const ResetStep& step) { return step.action == ResetStep::Action::kWrite; });
-  if (!facts.can_reset && !has_recipe && config.reset.policy != ResetPolicy::kNone) {
+  if (!facts.can_reset && !Writes(config.reset.recipe) &&
+      config.reset.policy != ResetPolicy::kNone) {
     throw Error(name +
                     "the kernel has no reset function for it and there is no recipe that writes: "
                     "it would go on writing to memory that is the host's again",

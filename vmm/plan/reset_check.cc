@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/plan/reset_check.h"
 
+#include <algorithm>
+
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -26,13 +28,20 @@ void CheckStep(const DeviceFacts& facts, const ResetStep& step) {
 
 }  // namespace
 
+bool Writes(const std::vector<ResetStep>& recipe) {
+  return std::any_of(recipe.begin(), recipe.end(), [](const ResetStep& step) {
+    return step.action == ResetStep::Action::kWrite;
+  });
+}
+
 void CheckReset(const DeviceFacts& facts) {
   const ResetConfig& reset = facts.config.reset;
-  if (reset.policy == ResetPolicy::kRequired && !facts.can_reset && reset.recipe.empty()) {
-    throw Error(
-        facts.config.host + ": reset = \"required\", but the kernel has no reset function for it",
-        "say how it is brought to rest, in [[platform.recipe]] tables, or write "
-        "reset = \"optional\"");
+  if (reset.policy == ResetPolicy::kRequired && !facts.can_reset && !Writes(reset.recipe)) {
+    throw Error(facts.config.host +
+                    ": reset = \"required\", but the kernel has no reset function for it" +
+                    (reset.recipe.empty() ? "" : ", and its recipe writes nothing"),
+                "say how it is brought to rest, in [[platform.recipe]] tables, or write "
+                "reset = \"optional\"");
   }
   for (const ResetStep& step : reset.recipe) CheckStep(facts, step);
 }
