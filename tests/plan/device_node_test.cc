@@ -294,6 +294,22 @@ TEST_CASE("properties that name nodes or addresses of the host alone are refused
   }
 }
 
+TEST_CASE("what a driver learns from a node of mere data crosses with that node") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("device", [&] { fdt.Cells("nvidia,vm-irq-config", {8}); });
+    fdt.Node("irq-config", [&] {
+      fdt.Cells("nvidia,num-vm-irqs", {4});
+      fdt.Cells("phandle", {8});
+    });
+  });
+  const PlannedDevice device =
+      Made(fakes::FactsOf(std::make_shared<const DeviceTree>(fdt.Finish()), "/device"));
+  REQUIRE(device.companions.size() == 1);
+  CHECK(CellsOf(device.node, "nvidia,vm-irq-config") ==
+        CellsOf(device.companions.front(), "phandle"));
+}
+
 TEST_CASE("a property to drop that is not there is a slip, named") {
   DeviceFacts facts = fakes::FactsOf(fakes::SharedTree("corners"), "/ref-dmas");
   facts.config.drop = {"dmas", "dmsa"};

@@ -166,6 +166,8 @@ constexpr std::array kNames = {
     Leading("nvidia,ddc-i2c-bus", kOther),
     Fixed("nvidia,outputs", kOther, 0),
     Leading("nvidia,axi2apb", kOther),
+    Fixed("nvidia,vm-irq-config", kOther, 0),
+    Fixed("nvidia,vm-vdma-config", kOther, 0),
     Leading("fsl,usbmisc", kSyscon),
     Leading("fsl,usbphy", kPhy),
     Leading("fsl,stop-mode", kSyscon),

@@ -22,9 +22,11 @@ constexpr std::array<std::string_view, 9> kRewritten = {
 constexpr std::array<std::string_view, 4> kHostMaps = {"ranges", "dma-ranges", "interrupt-map",
                                                        "msi-map"};
 
-// bindings/net/snps,dwmac.yaml.
-constexpr std::array<std::string_view, 3> kDataReferences = {
-    "snps,axi-config", "snps,mtl-rx-config", "snps,mtl-tx-config"};
+// bindings/net/snps,dwmac.yaml; what NVIDIA's MAC driver reads of interrupts and DMA channels, on
+// hosts without a hypervisor too.
+constexpr std::array<std::string_view, 5> kDataReferences = {
+    "snps,axi-config", "snps,mtl-rx-config", "snps,mtl-tx-config", "nvidia,vm-irq-config",
+    "nvidia,vm-vdma-config"};
 
 struct HostOnly {
   std::string_view property;
