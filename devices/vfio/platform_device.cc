@@ -2,6 +2,7 @@
 #include "devices/vfio/platform_device.h"
 
 #include <cstdio>
+#include <exception>
 
 #include "devices/vfio/reset_recipe.h"
 #include "vmm/host/error.h"
@@ -140,8 +141,15 @@ void VfioPlatformDevice::Unmask(std::uint32_t index) {
 
 void VfioPlatformDevice::Reset() {
   if (plan_.reset.policy == ResetPolicy::kNone) return;
-  if (device_->can_reset()) device_->Reset();
+  std::exception_ptr failed;
+  try {
+    if (device_->can_reset()) device_->Reset();
+  } catch (...) {
+    // Then all the more: the recipe may quiet the device.
+    failed = std::current_exception();
+  }
   RunRecipe(*device_, plan_.reset.recipe);
+  if (failed) std::rethrow_exception(failed);
 }
 
 std::uint64_t VfioPlatformDevice::mapped_bytes() const {

@@ -319,6 +319,18 @@ TEST_CASE("a device without a reset is left as it is, one with is reset") {
   CHECK(board.kernel.log().back() == "VFIO_DEVICE_RESET");
 }
 
+TEST_CASE("a recipe runs even if the kernel's reset fails, which is an error all the same") {
+  Board board;
+  board.AddCan();
+  OpenedDevice can(board);
+  PlannedDevice plan = CanPlan();
+  plan.reset.recipe = {{.action = ResetStep::Action::kWrite, .offset = 8, .value = 5}};
+  VfioPlatformDevice device(std::move(can.device), plan);
+  board.kernel.FailMatching("VFIO_DEVICE_RESET", EIO);
+  CHECK(Contains(ChainOf([&] { device.Reset(); }), "VFIO_DEVICE_RESET"));
+  CHECK(board.kernel.log().back() != "VFIO_DEVICE_RESET");
+}
+
 TEST_CASE("a diverted interrupt signals another eventfd than the one KVM injects for") {
   Board board;
   board.AddCan();
