@@ -57,9 +57,7 @@ std::vector<InterruptView> Interrupts(const HostIndex& index, const NodeFacts& d
     view.line = ReadInterruptLine(index.tree(), device.node, reference.target, reference.arguments);
     view.shared_with = index.SharersOf(device.node, reference);
     view.duplicate = std::any_of(views.begin(), views.end(), [&](const InterruptView& other) {
-      const auto& [a, b] = std::pair(other.line, view.line);
-      return a.intid ? a.controller == b.controller && a.intid == b.intid
-                     : a.controller == b.controller && a.specifier == b.specifier;
+      return IdentityOf(other.line) == IdentityOf(view.line);
     });
     views.push_back(std::move(view));
   }

@@ -2,7 +2,6 @@
 #include "vmm/plan/host_interrupts.h"
 
 #include <map>
-#include <utility>
 
 namespace microvm {
 
@@ -31,14 +30,12 @@ std::vector<InterruptLine> HostInterrupts(const DeviceTree& tree, const DtNode& 
 
 std::vector<std::uint32_t> FirstOfEachLine(const std::vector<InterruptLine>& interrupts,
                                            std::size_t count) {
-  std::map<std::pair<std::string, std::vector<std::uint32_t>>, std::uint32_t> seen;
+  std::map<LineIdentity, std::uint32_t> seen;
   std::vector<std::uint32_t> firsts;
   for (std::uint32_t index = 0; index < count; ++index) {
     firsts.push_back(index);
     if (index >= interrupts.size() || interrupts[index].controller.empty()) continue;
-    const InterruptLine& interrupt = interrupts[index];
-    firsts.back() =
-        seen.try_emplace({interrupt.controller, interrupt.specifier}, index).first->second;
+    firsts.back() = seen.try_emplace(IdentityOf(interrupts[index]), index).first->second;
   }
   return firsts;
 }

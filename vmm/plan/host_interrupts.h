@@ -13,7 +13,8 @@ namespace microvm {
 // not tell has none (""). Throws as ReadInterruptLine.
 std::vector<InterruptLine> HostInterrupts(const DeviceTree& tree, const DtNode& node);
 
-// For each of `count` interrupts the first that is on the same line, mostly itself. A driver may
+// For each of `count` interrupts the first that is on the same line, whatever its trigger; mostly
+// itself. A driver may
 // want a line twice (bindings/net/cdns,macb.yaml), which the kernel gives VFIO only once.
 std::vector<std::uint32_t> FirstOfEachLine(const std::vector<InterruptLine>& interrupts,
                                            std::size_t count);

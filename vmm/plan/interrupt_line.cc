@@ -109,6 +109,16 @@ void ReadGicSpecifier(InterruptLine& line) {
 
 }  // namespace
 
+LineIdentity IdentityOf(const InterruptLine& line) {
+  LineIdentity identity{line.controller, line.specifier};
+  if (line.intid) {
+    identity.number = {*line.intid};
+  } else if (identity.number.size() == 2) {
+    identity.number.pop_back();
+  }
+  return identity;
+}
+
 InterruptLine ReadInterruptLine(const DeviceTree& tree, const DtNode& node,
                                 const DtNode& controller, std::vector<std::uint32_t> specifier) {
   Signal signal{controller, {}, std::move(specifier)};

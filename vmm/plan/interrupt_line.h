@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,6 +20,15 @@ struct InterruptLine {
   std::optional<std::uint32_t> intid;    // of a GIC
   std::optional<Trigger> trigger;        // nothing: the specifier does not say
 };
+
+// What tells lines apart, whatever triggers them: the kernel gives a line once, and a line has one
+// trigger. The specifier is without its flags: a GIC's number, and the first of two cells.
+struct LineIdentity {
+  std::string controller;
+  std::vector<std::uint32_t> number;
+  auto operator<=>(const LineIdentity&) const = default;
+};
+LineIdentity IdentityOf(const InterruptLine& line);
 
 // Follows `interrupt-map` upwards, and reads GIC specifiers (bindings/interrupt-controller/
 // arm,gic.yaml, arm,gic-v3.yaml) and those of two cells (interrupts.txt). `node` has the interrupt,
