@@ -294,6 +294,17 @@ TEST_CASE("properties that name nodes or addresses of the host alone are refused
   }
 }
 
+TEST_CASE("memory of a device is no RAM of the guest's") {
+  const PlannedDevice device = Made(FactsOfNode([](FdtWriter& fdt) {
+    fdt.String("device_type", "memory");
+    fdt.Node("child", [&] { fdt.String("device_type", "pci"); });
+  }));
+  CHECK(PropertyNames(device.node).empty());
+  CHECK(device.left_out ==
+        std::vector<std::string>{"/device: device_type: it is no RAM of the guest's"});
+  CHECK(FindProperty(device.node.children.front(), "device_type") != nullptr);
+}
+
 TEST_CASE("what a driver learns from a node of mere data crosses with that node") {
   FdtWriter fdt;
   fdt.Node("", [&] {

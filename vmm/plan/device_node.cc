@@ -124,6 +124,9 @@ class NodeMaker {
         return std::string(bound->reason);
       }
     }
+    if (name == "device_type" && from.Strings(name) == std::vector<std::string>{"memory"}) {
+      return "it is no RAM of the guest's";
+    }
     if (const auto reason = HostOnlyReason(name)) return std::string(*reason);
     return std::nullopt;
   }
