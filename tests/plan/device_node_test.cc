@@ -305,6 +305,24 @@ TEST_CASE("memory of a device is no RAM of the guest's") {
   CHECK(FindProperty(device.node.children.front(), "device_type") != nullptr);
 }
 
+TEST_CASE("the cells of children's addresses are what the host has them from, as Linux reads it") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("bus", [&] {
+      fdt.Cells("#address-cells", {2});
+      fdt.Node("device", [&] {
+        fdt.Flag("interrupt-controller");
+        fdt.Node("port", [&] { fdt.Cells("reg", {0, 1, 2}); });
+      });
+    });
+  });
+  const auto tree = std::make_shared<const DeviceTree>(fdt.Finish());
+  const PlannedDevice device = Made(fakes::FactsOf(tree, "/bus/device"));
+  CHECK(CellsOf(device.node, "#address-cells") == std::vector<std::uint32_t>{2});
+  CHECK(CellsOf(device.node, "#size-cells") == std::vector<std::uint32_t>{1});
+  CHECK(FindProperty(device.node.children.front(), "#address-cells") == nullptr);
+}
+
 TEST_CASE("what a driver learns from a node of mere data crosses with that node") {
   FdtWriter fdt;
   fdt.Node("", [&] {

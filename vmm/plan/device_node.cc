@@ -104,14 +104,33 @@ class NodeMaker {
     PlannedNode to;
     to.name = std::string(from.name());
     for (const DtProperty& property : from.properties()) CopyProperty(from, property, place, to);
-    // Trees of boards leave it out where dtc wants it (Devicetree Specification 2.4.3.1).
-    if (from.Property("interrupt-controller") && !from.Property("#address-cells")) {
-      to.properties.push_back(
-          {"#address-cells", CellBytes({0}), "none in the host's: the default"});
-    }
+    AddCells(from, place, to);
     const Place below = place == Place::kBeside ? Place::kBeside : Place::kBelow;
     for (const DtNode& child : from.children()) to.children.push_back(Copy(child, below));
     return to;
+  }
+
+  // What addresses below a node are made of, where the host's has it from a node above: in the
+  // guest that is another one.
+  void AddCells(const DtNode& from, Place place, PlannedNode& to) {
+    const std::vector<DtNode> children = from.children();
+    const bool has_addresses =
+        std::any_of(children.begin(), children.end(),
+                    [](const DtNode& child) { return child.Property("reg").has_value(); });
+    const auto add = [&](const char* name, std::uint32_t cells, const char* origin) {
+      const bool is_given = place == Place::kDevice && facts_.config.properties.contains(name);
+      if (from.Property(name) || is_given) return;
+      to.properties.push_back({name, CellBytes({cells}), origin});
+    };
+    if (has_addresses) {
+      constexpr const char* kOrigin = "none in the host's: as Linux reads it there";
+      for (const char* name : {"#address-cells", "#size-cells"}) {
+        add(name, CellsBelow(from, name), kOrigin);
+      }
+    } else if (from.Property("interrupt-controller")) {
+      // Trees of boards leave it out where dtc wants it (Devicetree Specification 2.4.3.1).
+      add("#address-cells", 0, "none in the host's: the default");
+    }
   }
 
   std::optional<std::string> LeftOutReason(const DtNode& from, std::string_view name, Place place) {
