@@ -120,6 +120,23 @@ TEST_CASE("a device with neither registers nor interrupts has nothing to hand ov
   CHECK(Inspect(board, line_alone, {}).verdict == Verdict::kAsIs);
 }
 
+TEST_CASE("memory of the host is no device") {
+  const auto reason = [](const std::string& path) {
+    const Inspection inspection = Inspect(Index(), Index().tree().Find(path).value(), {});
+    return inspection.verdict == Verdict::kRefused ? inspection.reasons.front().text : "";
+  };
+  CHECK(reason("/reserved-memory/pool@f0000000") ==
+        "it is memory that the host's tree reserves, and no device");
+  CHECK(reason("/framebuffer@f1000000") ==
+        "it is memory that the host's firmware has a display show");
+}
+
+TEST_CASE("what crosses with the node does not stay with the host") {
+  const Inspection port = Of("port@16000");
+  CHECK(port.suppliers.empty());
+  CHECK(port.verdict == Verdict::kAsIs);
+}
+
 TEST_CASE("a line that a node lists twice does not refuse") {
   const Inspection twice = Of("twice@9000");
   CHECK(twice.verdict != Verdict::kRefused);

@@ -8,6 +8,7 @@
 #include "arch/arm64/guest_tree.h"
 #include "vmm/host/error.h"
 #include "vmm/inspect/pretend_vm.h"
+#include "vmm/plan/property_rules.h"
 
 namespace microvm {
 namespace {
@@ -33,6 +34,10 @@ std::string NamesProperty(std::string property) {
   if (property == "mboxes") property = "mboxs";
   if (property.ends_with('s')) property.pop_back();
   return property + "-names";
+}
+
+bool IsBelow(const DtNode& node, const DtNode& top) {
+  return node.path().starts_with(top.path() + "/");
 }
 
 bool IsInterrupt(const Reference& reference) {
@@ -69,6 +74,8 @@ std::vector<SupplierView> Suppliers(const HostIndex& index, const NodeFacts& dev
   std::vector<SupplierView> views;
   for (const Reference& reference : device.references) {
     if (IsInterrupt(reference) || reference.supplier == SupplierClass::kIommu) continue;
+    // Crosses with the device's node.
+    if (IsBelow(reference.target, device.node) || RefersToData(reference.property)) continue;
     SupplierView view{.supplier = reference.supplier,
                       .property = std::string(reference.property),
                       .name = NameAt(device.node, NamesProperty(std::string(reference.property)),

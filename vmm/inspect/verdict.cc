@@ -53,6 +53,18 @@ void JudgeNode(const Inspection& inspection, std::vector<Reason>& reasons) {
   }
 }
 
+// Memory that the host's tree has nodes of.
+void JudgeMemory(const Inspection& inspection, std::vector<Reason>& reasons) {
+  const auto& compatible = inspection.compatible;
+  const bool is_screen =
+      std::find(compatible.begin(), compatible.end(), "simple-framebuffer") != compatible.end();
+  if (!is_screen && !inspection.node.starts_with("/reserved-memory/")) return;
+  reasons.push_back({Verdict::kRefused,
+                     is_screen ? "it is memory that the host's firmware has a display show"
+                               : "it is memory that the host's tree reserves, and no device",
+                     "pass through the device that uses it"});
+}
+
 void JudgeRegions(const Inspection& inspection, std::vector<Reason>& reasons) {
   for (std::size_t index = 0; index < inspection.regions.size(); ++index) {
     const RegionView& view = inspection.regions[index];
@@ -216,6 +228,7 @@ void Judge(Inspection& inspection, std::vector<Reason> synthesis) {
   std::vector<Reason>& reasons = inspection.reasons;
   reasons = std::move(synthesis);
   JudgeNode(inspection, reasons);
+  JudgeMemory(inspection, reasons);
   JudgeRegions(inspection, reasons);
   JudgeInterrupts(inspection, reasons);
   JudgeDma(inspection, reasons);
