@@ -7,6 +7,7 @@
 #include "tests/fakes/host_tree.h"
 #include "tests/plan/plan_input.h"
 #include "vmm/fdt/device_tree.h"
+#include "vmm/fdt/fdt_writer.h"
 
 namespace microvm {
 namespace {
@@ -55,6 +56,105 @@ TEST_CASE("two overlays that disagree are an error, two that agree are not") {
         "overlay clash.dtbo: /canfd@14000000: acme,bus-speed: has another value in overlay "
         "add.dtbo\n");
   CHECK(ChainOf([] { TreeWith({"add", "again"}); }).empty());
+}
+
+// What merging an overlay complains about that adds what `body` writes to the node at `target`.
+template <typename Body>
+std::string Merged(const std::string& target, Body&& body) {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("fragment@0", [&] {
+      fdt.String("target-path", target);
+      fdt.Node("__overlay__", [&] { body(fdt); });
+    });
+  });
+  fakes::PlanInput input;
+  input.devices = {fakes::CanFacts()};
+  input.boot.initrd_bytes = 4096;
+  input.boot.overlays = {{"x.dtbo", fdt.Finish()}};
+  return ChainOf([&] { BuildGuestTree(input.Make(), {}); });
+}
+
+TEST_CASE("an overlay's new node may not lie where something of the guest's is") {
+  const auto at = [](const std::string& name, std::uint64_t start) {
+    return Merged("/", [&](FdtWriter& fdt) {
+      fdt.Node("bus", [&] {
+        fdt.Cells("#address-cells", {2});
+        fdt.Cells("#size-cells", {1});
+        fdt.Flag("ranges");
+        fdt.Node(name, [&] {
+          fdt.Cells("reg", {0, 0x5000'0000, 4, static_cast<std::uint32_t>(start >> 32),
+                            static_cast<std::uint32_t>(start), 0x1000});
+        });
+      });
+    });
+  };
+  CHECK(at("new@9000000", 0x0900'0000) ==
+        "overlay x.dtbo: /bus/new@9000000: reg: 0x9000000-0x9000fff is taken by /serial@9000000\n");
+  CHECK(Contains(at("new@14005000", 0x1400'5000), "is taken by /canfd@14000000"));
+  CHECK(Contains(at("new@40000000", 0x4000'0000), "is taken by /memory@40000000"));
+  CHECK(at("new@14006000", 0x1400'6000).empty());
+}
+
+TEST_CASE("an overlay's reserved memory lies in RAM, and its addresses on a bus are no addresses") {
+  const auto reserve = [](FdtWriter& fdt) {
+    fdt.Node("reserved-memory", [&] {
+      fdt.Cells("#address-cells", {2});
+      fdt.Cells("#size-cells", {2});
+      fdt.Flag("ranges");
+      fdt.Node("pool@41000000", [&] { fdt.Cells64("reg", {0x4100'0000, 0x1000}); });
+    });
+    fdt.Node("mux", [&] {
+      fdt.Cells("#address-cells", {1});
+      fdt.Cells("#size-cells", {1});
+      fdt.Node("part@9000000", [&] { fdt.Cells("reg", {0x0900'0000, 1}); });
+    });
+  };
+  CHECK(Merged("/", reserve).empty());
+}
+
+TEST_CASE("an overlay's new node may not have an interrupt that something of the guest's has") {
+  const auto with_spi = [](std::uint32_t spi) {
+    return Merged("/", [&](FdtWriter& fdt) {
+      fdt.Node("new", [&] { fdt.Cells("interrupts", {0, 40, 4, 0, spi, 4}); });
+    });
+  };
+  CHECK(with_spi(1) == "overlay x.dtbo: /new: interrupts: SPI 1 is taken by /canfd@14000000\n");
+  CHECK(with_spi(2).empty());
+}
+
+TEST_CASE("an overlay adds no memory") {
+  CHECK(Merged("/",
+               [](FdtWriter& fdt) {
+                 fdt.Node("memory@80000000", [&] {
+                   fdt.String("device_type", "memory");
+                   fdt.Cells64("reg", {0x8000'0000, 0x1000});
+                 });
+               }) ==
+        "overlay x.dtbo: /memory@80000000: device_type: the guest's memory is decided by the "
+        "plan\nto fix it:\n  memory.size says how much there is\n");
+}
+
+TEST_CASE("an overlay leaves alone what microvm says of the boot and of how nodes are read") {
+  const auto set = [](const std::string& path, const std::string& property) {
+    return Merged(path, [&](FdtWriter& fdt) { fdt.Cells(property, {7}); });
+  };
+  CHECK(set("/chosen", "linux,initrd-start") ==
+        "overlay x.dtbo: /chosen: linux,initrd-start: is decided by the plan\n"
+        "to fix it:\n  boot.initrd and boot.cmdline say how the guest is booted\n");
+  for (const char* property : {"linux,initrd-end", "bootargs", "rng-seed", "kaslr-seed"}) {
+    CAPTURE(property);
+    CHECK(Contains(set("/chosen", property), std::string(property) + ": is decided by the plan"));
+  }
+  for (const char* property :
+       {"#address-cells", "#size-cells", "interrupt-parent", "dma-coherent"}) {
+    CAPTURE(property);
+    CHECK(Contains(set("/", property), std::string(": ") + property + ": is decided by the plan"));
+  }
+  CHECK(Contains(set("/interrupt-controller@8000000", "#interrupt-cells"), "is decided by"));
+  CHECK(Contains(set("/canfd@14000000", "interrupt-parent"), "is decided by the plan"));
+  CHECK(set("/canfd@14000000", "acme,new").empty());
+  CHECK(Merged("/", [](FdtWriter& fdt) { fdt.Cells("#address-cells", {2}); }).empty());
 }
 
 TEST_CASE("a file that is no overlay is an error with its name") {

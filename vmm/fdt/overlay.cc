@@ -8,12 +8,43 @@
 #include <charconv>
 #include <optional>
 
+#include "vmm/fdt/overlay_additions.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
 namespace {
 
-constexpr std::array<std::string_view, 3> kDecided = {"reg", "interrupts", "phandle"};
+// Of a node that is there and has them.
+constexpr std::array<std::string_view, 7> kDecided = {
+    "reg",         "interrupts",       "phandle",         "#address-cells",
+    "#size-cells", "#interrupt-cells", "interrupt-parent"};
+// Whether it has them or not: what the guest is booted with, and what all nodes inherit.
+constexpr std::array<std::string_view, 5> kDecidedOfChosen = {
+    "bootargs", "linux,initrd-start", "linux,initrd-end", "kaslr-seed", "rng-seed"};
+constexpr std::array<std::string_view, 2> kDecidedOfRoot = {"dma-coherent", "dma-noncoherent"};
+
+bool IsOneOf(const auto& list, std::string_view name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+// Whether an overlay's property of a node that is there would change what the plan has decided.
+bool IsDecided(const DtNode& there, const DtProperty& property) {
+  if (there.path() == "/chosen" && IsOneOf(kDecidedOfChosen, property.name)) return true;
+  if (!there.parent() && IsOneOf(kDecidedOfRoot, property.name)) return true;
+  // Either would have the node's interrupts be others.
+  const bool redirects =
+      property.name == "interrupts-extended" || property.name == "interrupt-parent";
+  if (redirects && there.Property("interrupts")) return true;
+  const auto old = there.Property(property.name);
+  if (!old || !IsOneOf(kDecided, property.name)) return false;
+  // The overlay's phandles are counted on from the tree's.
+  return property.name == "phandle" || !std::ranges::equal(old->value, property.value);
+}
+
+std::string RemedyFor(const DtNode& there) {
+  if (there.path() == "/chosen") return "boot.initrd and boot.cmdline say how the guest is booted";
+  return "the keys 'address' and 'spi' of [[platform]] say where things are";
+}
 
 Error Complaint(const std::string& file, const std::string& where, const std::string& what,
                 const std::string& remedy = {}) {
@@ -130,13 +161,8 @@ void OverlayMerger::CheckNode(const DtNode& overlay, const DeviceTree& tree,
   for (const DtProperty& property : overlay.properties()) {
     const std::string where = (there ? there->path() : path) + ": " + std::string(property.name);
     const std::vector<std::byte> value(property.value.begin(), property.value.end());
-    // interrupts-extended would be read in place of the node's interrupts.
-    const std::string_view decided =
-        property.name == "interrupts-extended" ? "interrupts" : property.name;
-    if (there && there->Property(decided) &&
-        std::find(kDecided.begin(), kDecided.end(), decided) != kDecided.end()) {
-      throw Complaint(file, where, "is decided by the plan",
-                      "the keys 'address' and 'spi' of [[platform]] say where things are");
+    if (there && IsDecided(*there, property)) {
+      throw Complaint(file, where, "is decided by the plan", RemedyFor(*there));
     }
     const auto [setting, is_new] = settings_.try_emplace(where, Setting{file, value});
     if (!is_new && setting->second.value != value) {
@@ -182,6 +208,7 @@ std::vector<std::byte> OverlayMerger::Merge(std::span<const std::byte> tree,
   if (error == 0) error = fdt_pack(merged.data());
   if (error != 0) throw Error("overlay " + file + ": " + fdt_strerror(error));
   merged.resize(fdt_totalsize(merged.data()));
+  CheckAdditions(base, DeviceTree(merged), file);
   return merged;
 }
 

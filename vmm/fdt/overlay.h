@@ -20,9 +20,10 @@ constexpr const char* kOverlayRemedy =
 class OverlayMerger {
  public:
   // The tree with the overlay in it. Throws Error naming `file` and the node if the overlay refers
-  // to a label or path that the tree does not have, changes what the tree's maker decides (`reg`,
-  // `interrupts`, `phandle` of a node that is there already), or sets a property that an overlay
-  // before it has set to something else.
+  // to a label or path that the tree does not have, changes what the tree's maker decides (of a
+  // node that is there already: `reg`, its interrupts, `phandle`, cells; of `/chosen`: what the
+  // guest is booted with), adds what is in the way of the tree's (overlay_additions.h), or sets a
+  // property that an overlay before it has set to something else.
   std::vector<std::byte> Merge(std::span<const std::byte> tree, const std::string& file,
                                const std::vector<std::byte>& overlay);
 
