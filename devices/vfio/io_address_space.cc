@@ -8,8 +8,8 @@ Error GroupNotViable(const HostDevice& device, const std::map<std::string, std::
   std::string holders;
   std::string remedy = "bind every device of the group to VFIO:";
   for (const auto& [name, driver] : held) {
-    holders += "\n  " + name + " (" + driver + ")";
-    remedy += "\nmicrovm device bind " + name;
+    holders.append("\n  ").append(name).append(" (").append(driver).append(")");
+    remedy.append("\nmicrovm device bind ").append(name);
   }
   // The kernel has said so; who it is may have changed since, or be on another bus.
   if (held.empty()) remedy += "\nls /sys/kernel/iommu_groups/" + number + "/devices";

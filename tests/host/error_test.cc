@@ -49,7 +49,7 @@ TEST_CASE("of too many open files the limit is the remedy, whatever was being op
         "to fix it:\n  allow this process more open files: ulimit -n 4096\n");
   CHECK(complaint(ENFILE) ==
         "it cannot be opened\n  open /x: Too many open files in system\n"
-        "to fix it:\n  allow the host more open files: sysctl fs.file-max\n");
+        "to fix it:\n  allow the host more open files: sysctl -w fs.file-max=N\n");
   CHECK(Contains(complaint(ENOENT), "correct the path"));
 }
 

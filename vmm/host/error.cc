@@ -35,7 +35,7 @@ void AppendIndented(std::string& text, std::string_view lines, const std::string
 // error.
 const char* LimitRemedy(int error) {
   if (error == EMFILE) return "allow this process more open files: ulimit -n 4096";
-  if (error == ENFILE) return "allow the host more open files: sysctl fs.file-max";
+  if (error == ENFILE) return "allow the host more open files: sysctl -w fs.file-max=N";
   return nullptr;
 }
 

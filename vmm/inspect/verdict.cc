@@ -189,8 +189,8 @@ std::vector<std::string> HostFixes(const Inspection& inspection) {
         "clocks, which the host may switch off)");
   }
   for (const auto& [other, holder] : live.group_held) {
-    fixes.push_back("in its IOMMU group too, with the host's driver " + holder +
-                    ": microvm device bind " + other);
+    std::string fix = "in its IOMMU group too, with the host's driver ";
+    fixes.push_back(fix.append(holder).append(": microvm device bind ").append(other));
   }
   if (inspection.live && !live.bound_to_vfio) {
     fixes.push_back("microvm device bind " + inspection.device);

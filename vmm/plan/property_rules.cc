@@ -164,7 +164,9 @@ std::string DropRemedy(const DeviceFacts& facts, const DtNode& device, const std
       }
       return "its lists with entries to drop are: " + Join(known);
     }
-    for (const std::string& name : EntryNames(device, list)) known.push_back(list + ":" + name);
+    for (const std::string& name : EntryNames(device, list)) {
+      known.push_back(std::string(list).append(":").append(name));
+    }
     if (known.empty()) return "its entries have numbers, from " + list + ":0 on";
   } else {
     const std::string child = drop.substr(0, drop.rfind('/') + 1);  // "" or "CHILD/"
