@@ -3,13 +3,13 @@
 
 namespace microvm {
 
-Error GroupNotViable(const HostDevice& device, const std::map<std::string, std::string>& held) {
+Error GroupNotViable(const HostDevice& device, const std::vector<GroupHolder>& held) {
   const std::string number = std::to_string(device.iommu_group.value_or(0));
   std::string holders;
-  std::string remedy = "bind every device of the group to VFIO:";
-  for (const auto& [name, driver] : held) {
-    holders.append("\n  ").append(name).append(" (").append(driver).append(")");
-    remedy.append("\nmicrovm device bind ").append(name);
+  std::string remedy = "take every device of the group from its driver:";
+  for (const GroupHolder& holder : held) {
+    holders.append("\n  ").append(holder.device).append(" (").append(holder.driver).append(")");
+    remedy.append("\n").append(holder.release);
   }
   // The kernel has said so; who it is may have changed since, or be on another bus.
   if (held.empty()) remedy += "\nls /sys/kernel/iommu_groups/" + number + "/devices";

@@ -39,6 +39,6 @@ class IoAddressSpace {
 // What there is to say of a device whose IOMMU group the host shares: `held`, other devices of the
 // group, belong to drivers of the host. VFIO takes a group whole
 // (Documentation/driver-api/vfio.rst).
-Error GroupNotViable(const HostDevice& device, const std::map<std::string, std::string>& held);
+Error GroupNotViable(const HostDevice& device, const std::vector<GroupHolder>& held);
 
 }  // namespace microvm

@@ -97,7 +97,7 @@ Fd Ioas::Attach(Fd cdev, const HostDevice& device) {
 void Ioas::ThrowBindFailed(const std::exception& error, const HostDevice& device) const {
   // The owner of a group's DMA is one: a driver of the host is EPERM, as an IOMMU without isolated
   // MSIs is (drivers/iommu/iommu.c: iommu_device_claim_dma_owner).
-  const std::map<std::string, std::string> held = sysfs_.HeldInGroup(device);
+  const std::vector<GroupHolder> held = sysfs_.HeldInGroup(device);
   if (ErrnoOf(error) == EPERM && !held.empty()) {
     std::throw_with_nested(GroupNotViable(device, held));
   }

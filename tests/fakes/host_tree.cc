@@ -74,6 +74,7 @@ void HostTree::AddDevice(const HostTreeDevice& device) const {
   const fs::path real = root() / "sys/devices" / device.name;
   fs::create_directories(real);
   fs::create_directory_symlink(real, bus / "devices" / device.name);
+  fs::create_directory_symlink(bus, real / "subsystem");
   Write("sys/devices/" + device.name + "/driver_override", "(null)\n");
   if (!device.driver.empty()) {
     AddDriver(device.bus, device.driver);

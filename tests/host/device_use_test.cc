@@ -22,7 +22,7 @@ class Host {
   }
   [[nodiscard]] Uses Found() const {
     const HostSysfs sysfs(tree.root());
-    return UsesOf(sysfs, sysfs.Find("dev"));
+    return UsesOf(sysfs, OpenFiles(tree.root()), sysfs.Find("dev"));
   }
   void AddDisk() const {
     Write("host0/target/block/sda/dev", "8:0\n");
@@ -72,6 +72,27 @@ TEST_CASE("a console of the kernel is a use") {
   CHECK(host.Found().empty());
   host.tree.Write("proc/consoles", "ttyAMA1              -W- (EC p a)  204:65\n");
   CHECK(host.Found() == Uses{"ttyAMA1 is a console of the kernel"});
+}
+
+TEST_CASE("a DMA channel that has a client is a use, and says whose it is") {
+  const Host host;
+  host.Write("dma/dma0chan0/in_use", "0\n");
+  CHECK(host.Found().empty());
+  host.Write("dma/dma0chan1/in_use", "2\n");
+  CHECK(host.Found() == Uses{"DMA channel dma0chan1 is in use"});
+  std::filesystem::create_directory_symlink(
+      "../../../ff000000.serial", host.tree.root() / "sys/devices/dev/dma/dma0chan1/slave");
+  CHECK(host.Found() == Uses{"DMA channel dma0chan1 is in use by ff000000.serial"});
+}
+
+TEST_CASE("a device that the kernel would unbind with it is a use") {
+  const Host host;
+  host.Write("consumer:platform:leds/status", "dormant\n");
+  host.Write("consumer:platform:keys/status", "active\n");
+  host.Write("consumer:platform:keys/sync_state_only", "0\n");
+  host.Write("consumer:platform:bus/status", "active\n");
+  host.Write("consumer:platform:bus/sync_state_only", "1\n");
+  CHECK(host.Found() == Uses{"device keys needs it"});
 }
 
 TEST_CASE("a device file that a process has open is a use") {

@@ -8,6 +8,8 @@
 #include "tests/fakes/exceptions.h"
 #include "tests/fakes/host_tree.h"
 #include "vmm/host/host_device.h"
+#include "vmm/host/interrupt_counts.h"
+#include "vmm/host/open_files.h"
 
 namespace microvm {
 namespace {
@@ -123,15 +125,17 @@ TEST_CASE("a device that is not there is answered with those that look similar")
   CHECK(Contains(many, "    and 4 more\n"));
 }
 
-TEST_CASE("all devices with a node are listed by name, over both buses") {
+TEST_CASE("all devices are listed by name, over both buses, those without a node too") {
   HostTree host;
   host.AddDevice({.name = "z", .node = "/z", .compatible = "acme,z", .bus = "amba"});
   host.AddDevice({.name = "a", .node = "/a", .compatible = ""});
   host.AddDevice({.name = "no-node", .node = "", .compatible = ""});
   const auto all = HostSysfs(host.root()).All();
-  REQUIRE(all.size() == 2);
+  REQUIRE(all.size() == 3);
   CHECK(all[0].name == "a");
-  CHECK(all[1].name == "z");
+  CHECK(all[1].name == "no-node");
+  CHECK_FALSE(all[1].device_tree_path);
+  CHECK(all[2].name == "z");
 }
 
 TEST_CASE("a group's path says whether an IOMMU stands behind it") {
@@ -148,22 +152,29 @@ TEST_CASE("processes that have a path open are named with their number") {
   host.AddProcess(17, "qemu-system-aar", "/dev/vfio/7");
   host.AddProcess(4, "cat", "/dev/null");
   host.Write("proc/self-made/comm", "x");
-  CHECK(HostSysfs(host.root()).ProcessesWithOpen("/dev/vfio/7") ==
+  CHECK(OpenFiles(host.root()).ProcessesWith("/dev/vfio/7") ==
         std::vector<std::string>{"17 (qemu-system-aar)"});
 }
 
-TEST_CASE("of the others in a group, those that drivers of the host have") {
+TEST_CASE("of the others in a group, those that drivers of the host have, and the way out") {
   const fakes::HostTree host;
   host.AddDevice({.name = "a", .group = 3});
   host.AddDevice({.name = "b", .driver = "b-driver", .group = 3});
   host.AddDevice({.name = "c", .driver = "", .group = 3});
   host.AddDevice({.name = "d", .driver = "vfio-amba", .group = 3, .bus = "amba"});
   host.AddDevice({.name = "e", .driver = "e-driver", .group = 4});
+  host.AddDevice({.name = "0000:00:01.0", .driver = "pcieport", .group = 3, .bus = "pci"});
+  host.AddDevice({.name = "0000:01:00.0", .driver = "nvme", .group = 3, .bus = "pci"});
   const HostSysfs sysfs(host.root());
-  CHECK(sysfs.OthersInGroup(sysfs.Find("a")) == std::vector<std::string>{"b", "c", "d"});
-  CHECK(sysfs.HeldInGroup(sysfs.Find("a")) ==
-        std::map<std::string, std::string>{{"b", "b-driver"}});
-  CHECK(sysfs.HeldInGroup(sysfs.Find("b")).empty());
+  CHECK(sysfs.OthersInGroup(sysfs.Find("a")) ==
+        std::vector<std::string>{"0000:00:01.0", "0000:01:00.0", "b", "c", "d"});
+  const std::vector<GroupHolder> held = sysfs.HeldInGroup(sysfs.Find("a"));
+  REQUIRE(held.size() == 2);
+  CHECK(held[0].device == "0000:01:00.0");
+  CHECK(held[0].release == "echo 0000:01:00.0 > /sys/bus/pci/drivers/nvme/unbind");
+  CHECK(held[1].driver == "b-driver");
+  CHECK(held[1].release == "microvm device bind b");
+  CHECK(sysfs.HeldInGroup(sysfs.Find("b")).size() == 1);
 }
 
 TEST_CASE("interrupts are summed over CPUs and lines of the device, and of no other") {
@@ -175,8 +186,8 @@ TEST_CASE("interrupts are summed over CPUs and lines of the device, and of no ot
       " 37:        500           0     GICv3  55 Level     vfio-irq[37](1ff070000.canfd)\n"
       " 38:        900           0     GICv3  56 Level     xilinx_can(ff070000.canfd)\n"
       "IPI0:      1000        1000       Rescheduling interrupts\n");
-  CHECK(HostSysfs(host.root()).VfioInterrupts(kCan) == 43);
-  CHECK(HostSysfs(host.root()).VfioInterrupts("ff080000.canfd") == 0);
+  CHECK(VfioInterrupts(HostSysfs(host.root()), kCan) == 43);
+  CHECK(VfioInterrupts(HostSysfs(host.root()), "ff080000.canfd") == 0);
 }
 
 TEST_CASE("who has a line is told by the GIC's number, whatever the kernel's is") {
@@ -189,12 +200,11 @@ TEST_CASE("who has a line is told by the GIC's number, whatever the kernel's is"
       " 35:          0          0     GIC-0  34 Level     rtc-pl031, vfio-irq[35](x)\n"
       "IPI0:      1000        1000       Rescheduling interrupts\n");
   const HostSysfs sysfs(host.root());
-  CHECK(sysfs.LineUsers(33) == "uart-pl011");
-  CHECK(sysfs.LineUsers(34) == "rtc-pl031, vfio-irq[35](x)");
-  CHECK(sysfs.LineUsers(35) == "");
-  CHECK(sysfs.LineUsers(36) == "");
-  CHECK(sysfs.GicInterrupts() ==
-        std::map<std::uint32_t, std::uint64_t>{{33, 34}, {34, 0}, {35, 0}});
+  CHECK(LineUsers(sysfs, 33) == "uart-pl011");
+  CHECK(LineUsers(sysfs, 34) == "rtc-pl031, vfio-irq[35](x)");
+  CHECK(LineUsers(sysfs, 35) == "");
+  CHECK(LineUsers(sysfs, 36) == "");
+  CHECK(GicInterrupts(sysfs) == std::map<std::uint32_t, std::uint64_t>{{33, 34}, {34, 0}, {35, 0}});
 }
 
 TEST_CASE("interrupts that a CPU took before it went offline are counted too") {
@@ -203,7 +213,7 @@ TEST_CASE("interrupts that a CPU took before it went offline are counted too") {
       "           CPU0\n"
       " 35:         12     GICv3  53 Level     vfio-irq[35](ff070000.canfd)\n");
   host.Write("sys/kernel/irq/35/per_cpu_count", "12,30\n");
-  CHECK(HostSysfs(host.root()).VfioInterrupts(kCan) == 42);
+  CHECK(VfioInterrupts(HostSysfs(host.root()), kCan) == 42);
 }
 
 TEST_CASE("an AMBA device's interrupts are counted by its type, if no other has it") {
@@ -221,11 +231,11 @@ TEST_CASE("an AMBA device's interrupts are counted by its type, if no other has 
   add("9020000.pl011", "vfio-amba", "00141011\n");
   add("9030000.pl031", "rtc-pl031",
       "00041031\n");  // the host's: its interrupts are named otherwise
-  CHECK(sysfs.VfioInterrupts("9010000.pl031") == 3);
-  CHECK(sysfs.VfioInterrupts("9020000.pl011") == 12);
+  CHECK(VfioInterrupts(sysfs, "9010000.pl031") == 3);
+  CHECK(VfioInterrupts(sysfs, "9020000.pl011") == 12);
   add("9040000.pl031", "vfio-amba", "00041031\n");
-  CHECK(sysfs.VfioInterrupts("9010000.pl031") == std::nullopt);
-  CHECK(sysfs.VfioInterrupts("9020000.pl011") == 12);
+  CHECK(VfioInterrupts(sysfs, "9010000.pl031") == std::nullopt);
+  CHECK(VfioInterrupts(sysfs, "9020000.pl011") == 12);
 }
 
 TEST_CASE("binding overrides the driver, unbinds the old one and binds VFIO's") {

@@ -212,7 +212,7 @@ TEST_CASE("of an IOMMU group, those in the way are named with what frees them") 
   LiveFacts live;
   live.name = "80003000.plain";
   live.group_members = {"80004000.plain", "80005000.plain"};
-  live.group_held = {{"80004000.plain", "plain-driver"}};
+  live.group_holders = {"plain-driver: microvm device bind 80004000.plain"};
   input.live = live;
   const Inspection inspection = Inspect(Index(), node, input);
   const std::string text = FormatText(inspection);

@@ -117,7 +117,7 @@ TEST_CASE("a group that is not viable says who has the rest of it") {
         "its IOMMU group 7 is not viable: a driver of the host has another device of it\n"
         "  ff060000.canfd (xilinx_can)\n"
         "to fix it:\n"
-        "  bind every device of the group to VFIO:\n"
+        "  take every device of the group from its driver:\n"
         "  microvm device bind ff060000.canfd\n");
 }
 
@@ -125,7 +125,7 @@ TEST_CASE("a group that is not viable for no reason to be seen is named with its
   Board board;
   board.kernel.host.not_viable = {{7, true}};
   CHECK(Contains(CanComplaint(board),
-                 "  bind every device of the group to VFIO:\n"
+                 "  take every device of the group from its driver:\n"
                  "  ls /sys/kernel/iommu_groups/7/devices\n"));
 }
 

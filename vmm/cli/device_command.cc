@@ -8,6 +8,7 @@
 #include "vmm/host/device_use.h"
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
+#include "vmm/host/open_files.h"
 #include "vmm/inspect/format.h"
 #include "vmm/inspect/inspect.h"
 #include "vmm/inspect/live_facts.h"
@@ -23,7 +24,7 @@ constexpr const char* kNoHost = "/dev/null";
 // Inspects devices of a running host. The tree is read and indexed once.
 class LiveInspector {
  public:
-  explicit LiveInspector(const HostSysfs& sysfs) : sysfs_(sysfs) {}
+  explicit LiveInspector(const HostSysfs& sysfs) : sysfs_(sysfs), files_(sysfs.root()) {}
 
   Inspection Of(const HostDevice& device) {
     InspectInput input;
@@ -34,7 +35,7 @@ class LiveInspector {
     const auto node = index_->tree().Find(*device.device_tree_path);
     if (!node) throw Error("the host's device tree has no node " + *device.device_tree_path);
     const bool mapped = device.iommu_group && !device.no_iommu;
-    input.live = ReadLiveFacts(sysfs_, device, mapped ? DmaMode::kIommu : DmaMode::kNone);
+    input.live = ReadLiveFacts(sysfs_, files_, device, mapped ? DmaMode::kIommu : DmaMode::kNone);
     input.clocks = ReadSoundClocks(index_->tree(), *node, sysfs_.root());
     input.clocks_below = ReadClocksBelow(index_->tree(), *node, sysfs_.root());
     return Inspect(*index_, *node, input);
@@ -44,13 +45,14 @@ class LiveInspector {
   [[nodiscard]] Inspection WithoutNode(const HostDevice& device) const {
     Inspection inspection;
     inspection.device = device.name;
-    inspection.live = ReadLiveFacts(sysfs_, device, DmaMode::kNone);
+    inspection.live = ReadLiveFacts(sysfs_, files_, device, DmaMode::kNone);
     inspection.verdict = Verdict::kRefused;
     inspection.reasons.push_back({Verdict::kRefused, "it has no node in a device tree"});
     return inspection;
   }
 
   const HostSysfs& sysfs_;
+  OpenFiles files_;
   std::unique_ptr<HostIndex> index_;
 };
 
@@ -166,7 +168,8 @@ int RunDeviceCommand(const CommandLine& line, const HostSysfs& sysfs) {
     if (!bind) {
       RefuseGuestsDevice(sysfs, device);
     } else if (!line.force) {
-      CheckUnused(sysfs, device);  // what the host does with it would end in the middle
+      // What the host does with it would end in the middle.
+      CheckUnused(sysfs, OpenFiles(sysfs.root()), device);
     }
   }
   if (bind) {

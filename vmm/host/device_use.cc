@@ -24,19 +24,10 @@ struct Interfaces {
     bool block;
   };
   std::vector<Node> nodes;
-  std::vector<std::string> up;    // network interfaces
-  std::vector<std::string> held;  // disks that are part of others, in words
+  std::vector<std::string> up;  // network interfaces
+  // In words: disks that are part of others, DMA channels with a client, devices that need it.
+  std::vector<std::string> held;
 };
-
-std::string ReadIfThere(const fs::path& path) {
-  std::error_code error;
-  if (!fs::is_regular_file(path, error)) return {};
-  try {
-    return ReadTextFile(path.string());
-  } catch (const std::exception&) {
-    return {};  // it went away, or tells nothing to this user
-  }
-}
 
 std::vector<std::string_view> Split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
@@ -49,17 +40,40 @@ std::vector<std::string_view> Split(std::string_view text, char separator) {
 }
 
 bool IsUp(const fs::path& interface) {
-  std::string flags = ReadIfThere(interface / "flags");
+  std::string flags = ReadAttribute(interface / "flags");
   if (!flags.starts_with("0x")) return false;
   unsigned value = 0;
   std::from_chars(flags.data() + 2, flags.data() + flags.size(), value, 16);
   return (value & 1U) != 0;  // IFF_UP
 }
 
+// A channel of a DMA engine (drivers/dma/dmaengine.c of Linux) tells how many clients it has, and
+// links to the device that it serves.
+void CollectChannel(const fs::path& folder, Interfaces& found) {
+  const std::string clients = ReadAttribute(folder / "in_use");
+  if (clients.empty() || clients == "0") return;
+  std::error_code error;
+  const std::string user = fs::read_symlink(folder / "slave", error).filename().string();
+  found.held.push_back("DMA channel " + folder.filename().string() + " is in use" +
+                       (user.empty() ? "" : " by " + user));
+}
+
+// Devices that the kernel unbinds when it unbinds this one
+// (Documentation/ABI/testing/sysfs-devices-consumer, sysfs-class-devlink).
+void CollectConsumers(const fs::path& folder, Interfaces& found) {
+  constexpr std::string_view kPrefix = "consumer:";
+  for (const std::string& name : NamesIn(folder)) {
+    if (!name.starts_with(kPrefix) || ReadAttribute(folder / name / "status") != "active") continue;
+    if (ReadAttribute(folder / name / "sync_state_only") == "1") continue;
+    const std::string consumer = name.substr(kPrefix.size());  // BUS:DEVICE
+    found.held.push_back("device " + consumer.substr(consumer.find(':') + 1) + " needs it");
+  }
+}
+
 void Collect(const fs::path& folder, int depth, Interfaces& found) {
-  const std::string number = ReadIfThere(folder / "dev");
+  const std::string number = ReadAttribute(folder / "dev");
   if (!number.empty()) {
-    const std::string event = ReadIfThere(folder / "uevent");
+    const std::string event = ReadAttribute(folder / "uevent");
     for (const std::string_view line : Split(event, '\n')) {
       if (!line.starts_with("DEVNAME=")) continue;
       const bool block = folder.string().find("/block/") != std::string::npos;
@@ -70,6 +84,7 @@ void Collect(const fs::path& folder, int depth, Interfaces& found) {
   if (folder.parent_path().filename() == "net" && IsUp(folder)) {
     found.up.push_back(folder.filename().string());
   }
+  if (folder.parent_path().filename() == "dma") CollectChannel(folder, found);
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
     if (folder.filename() == "holders") {
@@ -85,8 +100,8 @@ void Collect(const fs::path& folder, int depth, Interfaces& found) {
 // Disks of /proc/self/mountinfo (proc(5): field 3 is the number, 5 the mount point) and
 // /proc/swaps.
 void AppendMounts(const HostSysfs& sysfs, const Interfaces& found, std::vector<std::string>& uses) {
-  const std::string mounts = ReadIfThere(sysfs.root() / "proc/self/mountinfo");
-  const std::string swaps = ReadIfThere(sysfs.root() / "proc/swaps");
+  const std::string mounts = ReadAttribute(sysfs.root() / "proc/self/mountinfo");
+  const std::string swaps = ReadAttribute(sysfs.root() / "proc/swaps");
   for (const Interfaces::Node& node : found.nodes) {
     if (!node.block) continue;
     for (const std::string_view line : Split(mounts, '\n')) {
@@ -110,7 +125,7 @@ void AppendMounts(const HostSysfs& sysfs, const Interfaces& found, std::vector<s
 // /proc/consoles (Documentation/admin-guide/serial-console.rst): the name comes first.
 void AppendConsoles(const HostSysfs& sysfs, const Interfaces& found,
                     std::vector<std::string>& uses) {
-  const std::string consoles = ReadIfThere(sysfs.root() / "proc/consoles");
+  const std::string consoles = ReadAttribute(sysfs.root() / "proc/consoles");
   for (const Interfaces::Node& node : found.nodes) {
     for (const std::string_view line : Split(consoles, '\n')) {
       if (line.starts_with(node.name + " "))
@@ -121,29 +136,31 @@ void AppendConsoles(const HostSysfs& sysfs, const Interfaces& found,
 
 }  // namespace
 
-std::vector<std::string> UsesOf(const HostSysfs& sysfs, const HostDevice& device) {
+std::vector<std::string> UsesOf(const HostSysfs& sysfs, const OpenFiles& files,
+                                const HostDevice& device) {
   std::vector<std::string> uses;
   std::error_code error;
   const fs::path folder = fs::canonical(sysfs.DevicePath(device), error);
   if (error) return uses;
   Interfaces found;
   Collect(folder, 0, found);
+  CollectConsumers(folder, found);
   for (const std::string& name : found.up) uses.push_back("network interface " + name + " is up");
   AppendMounts(sysfs, found, uses);
   for (const std::string& held : found.held) uses.push_back(held);
   AppendConsoles(sysfs, found, uses);
   for (const Interfaces::Node& node : found.nodes) {
     const std::string path = (sysfs.root() / "dev" / node.name).string();
-    for (const std::string& process : sysfs.ProcessesWithOpen(path)) {
+    for (const std::string& process : files.ProcessesWith(path)) {
       uses.push_back("process " + process + " has /dev/" + node.name + " open");
     }
   }
   return uses;
 }
 
-void CheckUnused(const HostSysfs& sysfs, const HostDevice& device) {
+void CheckUnused(const HostSysfs& sysfs, const OpenFiles& files, const HostDevice& device) {
   if (device.driver.empty() || device.bound_to_vfio()) return;
-  const std::vector<std::string> uses = UsesOf(sysfs, device);
+  const std::vector<std::string> uses = UsesOf(sysfs, files, device);
   if (uses.empty()) return;
   std::string message = "'" + device.name + "' is in use by the host:";
   for (const std::string& use : uses) message += "\n  " + use;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -46,6 +47,32 @@ std::vector<std::byte> ReadFile(const std::string& path) {
 }
 
 std::string ReadTextFile(const std::string& path) { return ReadWhole<std::string>(path); }
+
+std::string ReadAttribute(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return {};
+  std::string text;
+  try {
+    text = ReadTextFile(path.string());
+  } catch (const std::exception&) {
+    return {};
+  }
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text == "(null)" ? std::string() : text;
+}
+
+std::vector<std::string> NamesIn(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> names;
+  std::error_code error;
+  // A folder of procfs may go while it is read.
+  for (fs::directory_iterator at(folder, error); !error && at != fs::directory_iterator();
+       at.increment(error)) {
+    names.push_back(at->path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
 
 void WriteAttribute(const std::string& path, std::string_view text) {
   const Fd fd = OpenFd(Files(), path, O_WRONLY);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/host/host_device.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -11,6 +9,7 @@
 
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
+#include "vmm/host/open_files.h"
 
 namespace microvm {
 namespace {
@@ -31,76 +30,11 @@ std::string LinkTarget(const fs::path& link) {
   return text.substr(text.rfind('/') + 1);
 }
 
-std::string ReadAttribute(const fs::path& path) {
-  std::error_code error;
-  if (!fs::exists(path, error)) return {};
-  std::string text = ReadTextFile(path.string());
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text == "(null)" ? std::string() : text;
-}
-
-template <typename Number>
-std::optional<Number> ParseNumber(std::string_view text) {
-  Number number{};
+std::optional<unsigned> GroupNumber(std::string_view text) {
+  unsigned number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
-}
-
-std::string_view NextWord(std::string_view& line) {
-  const std::size_t start = std::min(line.find_first_not_of(' '), line.size());
-  const std::size_t end = std::min(line.find(' ', start), line.size());
-  const std::string_view word = line.substr(start, end - start);
-  line.remove_prefix(end);
-  return word;
-}
-
-// The counts of one line of /proc/interrupts, "35:  12  0  GICv3 ...", added up over the CPUs.
-std::uint64_t SumOfCounts(std::string_view line) {
-  NextWord(line);
-  std::uint64_t sum = 0;
-  while (const auto count = ParseNumber<std::uint64_t>(NextWord(line))) sum += *count;
-  return sum;
-}
-
-// A line of /proc/interrupts for an interrupt of a GIC (kernel/irq/proc.c):
-// " 14:   0   0   GICv3  34 Level   name, name".
-struct GicLine {
-  std::uint32_t intid;
-  std::uint64_t count;
-  std::string_view users;
-};
-
-template <typename Use>
-void ForEachGicLine(std::string_view text, Use&& use) {
-  for (std::size_t start = 0; start < text.size();) {
-    const std::size_t end = std::min(text.find('\n', start), text.size());
-    const std::string_view line = text.substr(start, end - start);
-    start = end + 1;
-    std::string_view rest = line;
-    NextWord(rest);  // the kernel's number
-    std::string_view chip = NextWord(rest);
-    while (ParseNumber<std::uint64_t>(chip)) chip = NextWord(rest);
-    // Of GICv2m, and the like, the number is a vector's.
-    if (chip != "GICv3" && chip != "GICv2" && !chip.starts_with("GIC-")) continue;
-    const auto intid = ParseNumber<std::uint32_t>(NextWord(rest));
-    NextWord(rest);  // the trigger
-    if (!intid) continue;
-    rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
-    use(GicLine{*intid, SumOfCounts(line), rest});
-  }
-}
-
-std::vector<std::string> NamesIn(const fs::path& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  // A process's folder may go while it is read.
-  for (fs::directory_iterator at(folder, error); !error && at != fs::directory_iterator();
-       at.increment(error)) {
-    names.push_back(at->path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 // The path in the device tree of the node of a device's folder; nothing if it has none.
@@ -123,6 +57,13 @@ bool LooksSimilar(const std::string& name, const std::string& other) {
   const std::string prefix = name.substr(0, name.find('.'));
   return (suffix.size() > 1 && other.ends_with(suffix)) ||
          (!prefix.empty() && other.starts_with(prefix));
+}
+
+// Drivers with `driver_managed_dma` do not claim a group's DMA for the host: all of VFIO's, and two
+// of PCI (drivers/pci of Linux 6.12).
+bool LeavesDmaAlone(std::string_view driver) {
+  return driver.find("vfio") != std::string_view::npos || driver == "pcieport" ||
+         driver == "pci-stub";
 }
 
 const char* BindRemedy(int error) {
@@ -163,7 +104,7 @@ HostDevice HostSysfs::Read(HostBus bus, const std::string& name) const {
   device.bus = bus;
   device.driver = LinkTarget(path / "driver");
   device.driver_override = ReadAttribute(path / "driver_override");
-  device.iommu_group = ParseNumber<unsigned>(LinkTarget(path / "iommu_group"));
+  device.iommu_group = GroupNumber(LinkTarget(path / "iommu_group"));
   // drivers/vfio/group.c names the groups it makes for devices without an IOMMU.
   device.no_iommu = ReadAttribute(path / "iommu_group/name") == "vfio-noiommu";
   for (const std::string& vfio : NamesIn(path / "vfio-dev")) {
@@ -214,8 +155,7 @@ std::vector<HostDevice> HostSysfs::All() const {
   std::vector<HostDevice> devices;
   for (const HostBus bus : kBuses) {
     for (const std::string& name : NamesIn(BusPath(bus) / "devices")) {
-      HostDevice device = Read(bus, name);
-      if (device.device_tree_path) devices.push_back(std::move(device));
+      devices.push_back(Read(bus, name));
     }
   }
   std::sort(devices.begin(), devices.end(),
@@ -239,28 +179,14 @@ std::string HostSysfs::CdevNumber(const HostDevice& device) const {
 }
 
 std::vector<std::string> HostSysfs::Users(const HostDevice& device) const {
+  const OpenFiles files(root_);
   std::vector<std::string> users;
-  if (device.iommu_group) users = ProcessesWithOpen(GroupPath(device));
+  if (device.iommu_group) users = files.ProcessesWith(GroupPath(device));
   if (!device.vfio_device.empty()) {
-    for (const std::string& user : ProcessesWithOpen(CdevPath(device))) users.push_back(user);
+    for (std::string& user : files.ProcessesWith(CdevPath(device)))
+      users.push_back(std::move(user));
   }
   return users;
-}
-
-std::vector<std::string> HostSysfs::ProcessesWithOpen(const std::string& path) const {
-  std::vector<std::string> processes;
-  for (const std::string& pid : NamesIn(root_ / "proc")) {
-    const auto number = ParseNumber<pid_t>(pid);
-    if (!number || *number == ::getpid()) continue;
-    const fs::path folder = root_ / "proc" / pid;
-    for (const std::string& fd : NamesIn(folder / "fd")) {
-      std::error_code error;
-      if (fs::read_symlink(folder / "fd" / fd, error).string() != path || error) continue;
-      processes.push_back(pid + " (" + ReadAttribute(folder / "comm") + ")");
-      break;
-    }
-  }
-  return processes;
 }
 
 std::vector<std::string> HostSysfs::OthersInGroup(const HostDevice& device) const {
@@ -269,13 +195,19 @@ std::vector<std::string> HostSysfs::OthersInGroup(const HostDevice& device) cons
   return names;
 }
 
-std::map<std::string, std::string> HostSysfs::HeldInGroup(const HostDevice& device) const {
-  std::map<std::string, std::string> held;
+std::vector<GroupHolder> HostSysfs::HeldInGroup(const HostDevice& device) const {
+  std::vector<GroupHolder> holders;
+  const fs::path group = DevicePath(device) / "iommu_group/devices";
   for (const std::string& name : OthersInGroup(device)) {
-    std::string driver = LinkTarget(DevicePath(device) / "iommu_group/devices" / name / "driver");
-    if (!driver.empty() && !driver.starts_with("vfio-")) held[name] = std::move(driver);
+    const std::string driver = LinkTarget(group / name / "driver");
+    if (driver.empty() || LeavesDmaAlone(driver)) continue;
+    const std::string bus = LinkTarget(group / name / "subsystem");
+    holders.push_back({name, driver,
+                       bus == "platform" || bus == "amba" ? "microvm device bind " + name
+                                                          : "echo " + name + " > /sys/bus/" + bus +
+                                                                "/drivers/" + driver + "/unbind"});
   }
-  return held;
+  return holders;
 }
 
 bool HostSysfs::HasVfioDriver(HostBus bus) const {
@@ -288,68 +220,6 @@ std::optional<bool> HostSysfs::ModuleFlag(const std::string& module,
   const std::string text = ReadAttribute(root_ / "sys/module" / module / "parameters" / parameter);
   if (text.empty()) return std::nullopt;
   return text == "Y" || text == "1";
-}
-
-// How the kernel calls the device in the names of its interrupts.
-std::optional<std::string> HostSysfs::VfioInterruptOwner(const std::string& name) const {
-  const fs::path devices = BusPath(HostBus::kAmba) / "devices";
-  std::error_code error;
-  if (fs::exists(BusPath(HostBus::kPlatform) / "devices" / name, error) ||
-      !fs::exists(devices / name, error)) {
-    return name;
-  }
-  const std::string id = ReadAttribute(devices / name / "id");  // "%08x" of the peripheral ID
-  if (id.empty()) return std::nullopt;
-  for (const std::string& other : NamesIn(devices)) {
-    if (other != name && Read(HostBus::kAmba, other).bound_to_vfio() &&
-        ReadAttribute(devices / other / "id") == id) {
-      return std::nullopt;
-    }
-  }
-  return "vfio-amba-" + id;
-}
-
-// /proc/interrupts leaves out the CPUs that are offline now, sysfs does not.
-std::uint64_t HostSysfs::CountsOf(std::string_view line) const {
-  std::string_view rest = line;
-  std::string number(NextWord(rest));
-  if (!number.empty()) number.pop_back();  // the colon
-  std::string counts = ReadAttribute(root_ / "sys/kernel/irq" / number / "per_cpu_count");
-  if (counts.empty()) return SumOfCounts(line);
-  std::replace(counts.begin(), counts.end(), ',', ' ');
-  return SumOfCounts(": " + counts);
-}
-
-std::optional<std::uint64_t> HostSysfs::VfioInterrupts(const std::string& name) const {
-  const std::optional<std::string> owner = VfioInterruptOwner(name);
-  if (!owner) return std::nullopt;
-  const std::string text = ReadTextFile((root_ / "proc/interrupts").string());
-  const std::string suffix = "](" + *owner + ")";  // vfio_platform_irq.c: "vfio-irq[%d](%s)"
-  std::uint64_t sum = 0;
-  for (std::size_t start = 0; start < text.size();) {
-    const std::size_t end = std::min(text.find('\n', start), text.size());
-    const std::string_view line = std::string_view(text).substr(start, end - start);
-    if (line.ends_with(suffix) && line.find("vfio-irq[") != std::string_view::npos) {
-      sum += CountsOf(line);
-    }
-    start = end + 1;
-  }
-  return sum;
-}
-
-std::map<std::uint32_t, std::uint64_t> HostSysfs::GicInterrupts() const {
-  std::map<std::uint32_t, std::uint64_t> counts;
-  ForEachGicLine(ReadTextFile((root_ / "proc/interrupts").string()),
-                 [&](const GicLine& line) { counts[line.intid] = line.count; });
-  return counts;
-}
-
-std::string HostSysfs::LineUsers(std::uint32_t intid) const {
-  std::string users;
-  ForEachGicLine(ReadTextFile((root_ / "proc/interrupts").string()), [&](const GicLine& line) {
-    if (line.intid == intid) users = line.users;
-  });
-  return users;
 }
 
 void HostSysfs::BindToVfio(const HostDevice& device) const {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +29,13 @@ struct HostDevice {
 // "vfio-platform" or "vfio-amba".
 std::string_view VfioDriver(HostBus bus);
 
+// A device whose driver keeps VFIO from the IOMMU group that it is in.
+struct GroupHolder {
+  std::string device;
+  std::string driver;
+  std::string release;  // the command that ends it
+};
+
 // The host's sysfs below a root folder: "/" in production, a folder with a fake one in tests.
 class HostSysfs {
  public:
@@ -38,7 +44,7 @@ class HostSysfs {
   // Throws Error, with the names that look similar, or whose node is called so, if there is no such
   // device.
   [[nodiscard]] HostDevice Find(const std::string& name) const;
-  // Every device of both buses that has a device-tree node, sorted by name.
+  // Every device of both buses, sorted by name.
   [[nodiscard]] std::vector<HostDevice> All() const;
 
   // The character device of an IOMMU group: /dev/vfio/7 or /dev/vfio/noiommu-7.
@@ -49,28 +55,14 @@ class HostSysfs {
   [[nodiscard]] std::string CdevNumber(const HostDevice& device) const;
   // Processes that have the device's group or its character device open.
   [[nodiscard]] std::vector<std::string> Users(const HostDevice& device) const;
-  // "1234 (name)" of each process but this one that has `path` open, as far as /proc shows.
-  [[nodiscard]] std::vector<std::string> ProcessesWithOpen(const std::string& path) const;
   // Names of the other devices of its IOMMU group, sorted.
   [[nodiscard]] std::vector<std::string> OthersInGroup(const HostDevice& device) const;
-  // Those of them that a driver of the host has, not VFIO, by name with that driver: with any the
-  // group is not viable.
-  [[nodiscard]] std::map<std::string, std::string> HeldInGroup(const HostDevice& device) const;
+  // Those of them that a driver of the host has: with any the group is not viable.
+  [[nodiscard]] std::vector<GroupHolder> HeldInGroup(const HostDevice& device) const;
   [[nodiscard]] bool HasVfioDriver(HostBus bus) const;
   // A parameter under /sys/module that is Y or N; nothing if there is none.
   [[nodiscard]] std::optional<bool> ModuleFlag(const std::string& module,
                                                const std::string& parameter) const;
-  // Interrupts the host has counted for the device bound to VFIO (/proc/interrupts). Nothing if
-  // they cannot be told from another's: the kernel names those of an AMBA device by its type
-  // (drivers/vfio/platform/vfio_amba.c), which another device bound to VFIO may have too.
-  [[nodiscard]] std::optional<std::uint64_t> VfioInterrupts(const std::string& name) const;
-  // What the host has counted of each interrupt of its GIC that is in use, by INTID
-  // (/proc/interrupts).
-  [[nodiscard]] std::map<std::uint32_t, std::uint64_t> GicInterrupts() const;
-  // Who has an interrupt of the host's GIC, as /proc/interrupts names them: "uart-pl011, rtc"; ""
-  // if nobody has, or the host does not tell.
-  [[nodiscard]] std::string LineUsers(std::uint32_t intid) const;
-
   // Binds the device to VFIO's driver, unbinding its present one; throws a chain with the remedy.
   void BindToVfio(const HostDevice& device) const;
   // On the way out of a failure, has the device as it was read `before`: with its override, with a
@@ -85,8 +77,6 @@ class HostSysfs {
  private:
   [[nodiscard]] std::filesystem::path BusPath(HostBus bus) const;
   [[nodiscard]] bool HasDevice(HostBus bus, const std::string& name) const;
-  [[nodiscard]] std::uint64_t CountsOf(std::string_view line) const;
-  [[nodiscard]] std::optional<std::string> VfioInterruptOwner(const std::string& name) const;
   [[nodiscard]] HostDevice Read(HostBus bus, const std::string& name) const;
   // "\n  NAME" of each device that may be meant by a name that none has.
   [[nodiscard]] std::string SimilarTo(const std::string& name) const;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -61,8 +60,8 @@ struct LiveFacts {
   std::optional<unsigned> iommu_group;
   bool no_iommu = false;                   // the group is a stand-in for a missing IOMMU
   std::vector<std::string> group_members;  // other devices of the group
-  // Those of them that drivers of the host have, with their drivers.
-  std::map<std::string, std::string> group_held;
+  // Of those that drivers of the host have: which driver, and the command that ends it.
+  std::vector<std::string> group_holders;
   bool vfio_driver = false;           // vfio-platform, or vfio-amba for AMBA devices, is there
   std::optional<bool> no_iommu_mode;  // module parameters; nothing: no such module
   std::optional<bool> unsafe_interrupts;

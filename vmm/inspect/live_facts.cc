@@ -7,7 +7,8 @@
 
 namespace microvm {
 
-LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const HostDevice& device, DmaMode dma) {
+LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const OpenFiles& files, const HostDevice& device,
+                        DmaMode dma) {
   LiveFacts facts;
   facts.name = device.name;
   facts.driver = device.driver;
@@ -15,7 +16,9 @@ LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const HostDevice& device, DmaMod
   facts.iommu_group = device.iommu_group;
   facts.no_iommu = device.no_iommu;
   facts.group_members = sysfs.OthersInGroup(device);
-  facts.group_held = sysfs.HeldInGroup(device);
+  for (const GroupHolder& holder : sysfs.HeldInGroup(device)) {
+    facts.group_holders.push_back(holder.driver + ": " + holder.release);
+  }
   facts.vfio_driver = sysfs.HasVfioDriver(device.bus);
   facts.no_iommu_mode = sysfs.ModuleFlag("vfio", "enable_unsafe_noiommu_mode");
   // A device goes by iommufd, or, if that may not take it, by its group: either flag will do.
@@ -31,7 +34,7 @@ LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const HostDevice& device, DmaMod
     facts.not_ready_fix = error.remedy();
   }
   try {
-    CheckUnused(sysfs, device);
+    CheckUnused(sysfs, files, device);
   } catch (const Error& error) {
     facts.in_use = error.what();
     facts.in_use_fix = error.remedy();

@@ -188,9 +188,8 @@ std::vector<std::string> HostFixes(const Inspection& inspection) {
         "on the kernel's command line: clk_ignore_unused (no other node uses one of its "
         "clocks, which the host may switch off)");
   }
-  for (const auto& [other, holder] : live.group_held) {
-    std::string fix = "in its IOMMU group too, with the host's driver ";
-    fixes.push_back(fix.append(holder).append(": microvm device bind ").append(other));
+  for (const std::string& holder : live.group_holders) {
+    fixes.push_back("in its IOMMU group too, with the host's driver " + holder);
   }
   if (inspection.live && !live.bound_to_vfio) {
     fixes.push_back("microvm device bind " + inspection.device);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "vmm/host/error.h"
+#include "vmm/host/interrupt_counts.h"
 
 namespace microvm {
 namespace {
@@ -38,7 +39,7 @@ InterruptWatch::InterruptWatch(HostKernel& kernel, const HostSysfs& sysfs,
 void InterruptWatch::Look(const SpiReader& read_spi) noexcept {
   std::map<std::uint32_t, std::uint64_t> counts;
   try {
-    counts = sysfs_.GicInterrupts();
+    counts = GicInterrupts(sysfs_);
   } catch (const std::exception& error) {
     return Complain("interrupts cannot be watched at present", error);
   }
@@ -66,7 +67,7 @@ void InterruptWatch::LookAt(Line& line, std::optional<std::uint64_t> count,
   if (state.pending || state.active) return line.state.FoundInHand();
   // It may have been ended, and have come again, at any time since it was counted.
   if (!device.IsMasked(line.interrupt, probe_)) return line.state.FoundUnmasked();
-  if (CountOf(sysfs_.GicInterrupts(), line.host_intid) != count) return;
+  if (CountOf(GicInterrupts(sysfs_), line.host_intid) != count) return;
   device.Unmask(line.interrupt);
   ++line.rearmed;
   Report(line, state);

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "vmm/host/error.h"
+#include "vmm/host/interrupt_counts.h"
 
 namespace microvm {
 namespace {
@@ -86,7 +87,7 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
   counts_.resize(devices_.size());
   for (std::size_t index = 0; index < devices_.size(); ++index) {
     // The host keeps counting where an earlier user of the line left off.
-    counts_[index].host_interrupts_before = sysfs_.VfioInterrupts(devices_[index]->name());
+    counts_[index].host_interrupts_before = VfioInterrupts(sysfs_, devices_[index]->name());
   }
   DivertInterrupts();
   AwaitStop();
@@ -238,7 +239,7 @@ void Machine::CollectDevices() {
   for (std::size_t index = 0; index < devices_.size(); ++index) {
     const auto& device = devices_[index];
     const DeviceCounts& counts = counts_[index];
-    std::optional<std::uint64_t> interrupts = sysfs_.VfioInterrupts(device->name());
+    std::optional<std::uint64_t> interrupts = VfioInterrupts(sysfs_, device->name());
     if (interrupts && counts.host_interrupts_before &&
         *interrupts >= *counts.host_interrupts_before) {
       *interrupts -= *counts.host_interrupts_before;

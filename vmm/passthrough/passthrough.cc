@@ -13,6 +13,7 @@
 #include "devices/vfio/ioas.h"
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
+#include "vmm/host/interrupt_counts.h"
 #include "vmm/passthrough/host_clocks.h"
 #include "vmm/plan/host_interrupts.h"
 
@@ -150,7 +151,7 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
     const VfioInterrupt& interrupt = device.interrupts()[index];
     facts.interrupts.push_back({interrupt.automasked, interrupt.line_error});
     if (interrupt.line_error == 0 || index >= lines.size() || !lines[index].intid) continue;
-    facts.interrupts.back().users = sysfs.LineUsers(*lines[index].intid);
+    facts.interrupts.back().users = LineUsers(sysfs, *lines[index].intid);
   }
   facts.clocks = ReadClocks(*tree, *node, sysfs.root());
   facts.clocks_below = ReadClocksBelow(*tree, *node, sysfs.root());
