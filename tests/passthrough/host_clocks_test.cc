@@ -103,5 +103,25 @@ TEST_CASE("a node without clocks has none, a wrong list is an error") {
         "/dangling: clocks: no node has phandle 0xdead\n");
 }
 
+TEST_CASE("the clocks that a driver has are found in clk_summary, whoever else has them") {
+  const fakes::HostTree host;
+  CHECK(ReadDriverRates(host.root(), "ff0d0000.ethernet").empty());
+  host.Write(
+      "sys/kernel/debug/clk/clk_summary",
+      "                                 enable  prepare  protect      duty  hardware\n"
+      "   clock     count    count    count   rate  accuracy phase  cycle  enable  consumer\n"
+      "------------------------------------------------------------------------------\n"
+      " pll         2  2  0  1200000000  0  -----  50000   ?   deviceless   of_clk_get\n"
+      "    gem0_tx  1  1  0  125000000   0  -----  50000   Y   ff0d0000.ethernet   tx_clk\n"
+      "                                                        ff0d0000.ethernet   rx_clk\n"
+      "                                                        ff0e0000.ethernet   tsu\n"
+      "    lpd      9  9  0  100000000   0  -----  50000   Y   ff0c0000.ethernet   pclk\n"
+      "                                    ff0d0000.ethernet   no_connection_id\n"
+      "    off      0  0  0  0           0  -----  50000   N   ff0d0000.ethernet   none\n");
+  CHECK(ReadDriverRates(host.root(), "ff0d0000.ethernet") ==
+        std::map<std::string, std::uint64_t>{
+            {"", 100'000'000}, {"rx_clk", 125'000'000}, {"tx_clk", 125'000'000}});
+}
+
 }  // namespace
 }  // namespace microvm

@@ -3,7 +3,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
+#include <optional>
+#include <sstream>
 #include <string>
+#include <string_view>
 
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
@@ -14,6 +18,13 @@ namespace {
 // Deeper chains of fixed-factor clocks than any board has: a loop.
 constexpr int kMaximumDepth = 16;
 
+std::optional<std::uint64_t> ParseRate(std::string_view text) {
+  std::uint64_t rate = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), rate);
+  if (parsed.ec != std::errc() || rate == 0) return std::nullopt;
+  return rate;
+}
+
 std::optional<std::uint64_t> ReadDebugfsRate(const std::filesystem::path& root,
                                              const std::string& clock) {
   const auto path = root / "sys/kernel/debug/clk" / clock / "clk_rate";
@@ -21,11 +32,7 @@ std::optional<std::uint64_t> ReadDebugfsRate(const std::filesystem::path& root,
   if (clock.find('/') != std::string::npos || !std::filesystem::exists(path, error)) {
     return std::nullopt;
   }
-  const std::string text = ReadTextFile(path.string());
-  std::uint64_t rate = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), rate);
-  if (parsed.ec != std::errc() || rate == 0) return std::nullopt;
-  return rate;
+  return ParseRate(ReadTextFile(path.string()));
 }
 
 // The name of a provider's output (bindings/clock/clock.yaml in dt-schema: clock-output-names,
@@ -88,6 +95,26 @@ ClocksBelow ReadClocksBelow(const DeviceTree& tree, const DtNode& node,
     below.merge(ReadClocksBelow(tree, child, root));
   }
   return below;
+}
+
+std::map<std::string, std::uint64_t> ReadDriverRates(const std::filesystem::path& root,
+                                                     const std::string& device) {
+  // name, three counts, rate, accuracy, phase, duty cycle, enabled, consumer, connection: the
+  // further consumers of a clock have lines of two words.
+  constexpr std::size_t kWholeLine = 11;
+  constexpr std::size_t kRate = 4;
+  std::map<std::string, std::uint64_t> rates;
+  std::istringstream summary(ReadAttribute(root / "sys/kernel/debug/clk/clk_summary"));
+  std::optional<std::uint64_t> rate;
+  for (std::string line; std::getline(summary, line);) {
+    std::istringstream stream(line);
+    const std::vector<std::string> words{std::istream_iterator<std::string>(stream), {}};
+    if (words.size() == kWholeLine) rate = ParseRate(words[kRate]);
+    if (words.size() != kWholeLine && words.size() != 2) rate.reset();
+    if (!rate || words[words.size() - 2] != device) continue;
+    rates[words.back() == "no_connection_id" ? "" : words.back()] = *rate;
+  }
+  return rates;
 }
 
 std::vector<ClockFacts> ReadSoundClocks(const DeviceTree& tree, const DtNode& node,

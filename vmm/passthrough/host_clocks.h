@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "vmm/fdt/device_tree.h"
@@ -23,5 +25,11 @@ ClocksBelow ReadClocksBelow(const DeviceTree& tree, const DtNode& node,
 // As ReadClocks, but nothing if `clocks` is malformed: for an inspection, which tells that itself.
 std::vector<ClockFacts> ReadSoundClocks(const DeviceTree& tree, const DtNode& node,
                                         const std::filesystem::path& root);
+
+// Rates of the clocks that the host's driver of a device has at present, by their names in
+// `clock-names` ("": the first, asked for without one), as /sys/kernel/debug/clk/clk_summary of
+// Linux 6.12 tells (drivers/clk/clk.c); not those of 0 Hz. Nothing once VFIO has the device.
+std::map<std::string, std::uint64_t> ReadDriverRates(const std::filesystem::path& root,
+                                                     const std::string& device);
 
 }  // namespace microvm
