@@ -53,15 +53,12 @@ int main(int argc, char** argv) {
         std::span<const char* const>(argv, static_cast<std::size_t>(argc)).subspan(1)));
   } catch (const microvm::UsageError& error) {
     std::fprintf(stderr, "microvm: %s\nsee microvm --help\n", error.what());
-    return 2;
+    return microvm::FailureStatus(error);
   } catch (const microvm::ConfigError& error) {
     std::fprintf(stderr, "microvm: the configuration is wrong:\n%s\n", error.what());
-    return 2;
-  } catch (const microvm::UnreadableConfig& error) {
-    std::fprintf(stderr, "microvm: %s", microvm::FormatChain(error).c_str());
-    return 2;
+    return microvm::FailureStatus(error);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "microvm: %s", microvm::FormatChain(error).c_str());
-    return 1;
+    return microvm::FailureStatus(error);
   }
 }

@@ -242,6 +242,13 @@ StopReason RunGuest(const VmConfig& config, HostKernel& kernel, const HostSysfs&
 
 }  // namespace
 
+int FailureStatus(const std::exception& error) {
+  const bool is_users = dynamic_cast<const UsageError*>(&error) != nullptr ||
+                        dynamic_cast<const ConfigError*>(&error) != nullptr ||
+                        dynamic_cast<const UnreadableConfig*>(&error) != nullptr;
+  return is_users ? 2 : 1;
+}
+
 VmConfig ReadVmConfig(const std::string& path) {
   std::string text;
   try {
@@ -260,16 +267,16 @@ int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
   }
   PhaseClock clock;
   Statistics statistics;
-  const auto write_failure = [&](int status) {
+  const auto write_failure = [&](const std::exception& error) {
     if (statistics.startup.empty()) statistics.startup = clock.phases();
-    WriteStatistics(line, statistics, status, "setup-failed");
+    WriteStatistics(line, statistics, FailureStatus(error), "setup-failed");
   };
   if (line.stats) CheckIsNoInput("--stats", *line.stats, {line.config});
   VmConfig config;
   try {
     config = ReadVmConfig(line.config);
-  } catch (const std::exception&) {
-    write_failure(2);
+  } catch (const std::exception& error) {
+    write_failure(error);
     throw;
   }
   clock.End("config");
@@ -287,8 +294,8 @@ int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
     if (status != 0) std::fprintf(stderr, "microvm: the guest failed: %s\n", ToString(reason));
     WriteStatistics(line, statistics, status, ToString(reason));
     return status;
-  } catch (const std::exception&) {
-    write_failure(1);
+  } catch (const std::exception& error) {
+    write_failure(error);
     throw;
   }
 }

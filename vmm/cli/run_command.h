@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <exception>
 #include <string>
 
 #include "vmm/cli/command_line.h"
@@ -16,6 +17,9 @@ class UnreadableConfig : public Error {
  public:
   using Error::Error;
 };
+
+// The exit status of a program that ends with this error: 2 if what the user wrote is wrong, else 1.
+int FailureStatus(const std::exception& error);
 
 // Reads and parses a configuration file; throws ConfigError, or a chain whose outermost link is an
 // UnreadableConfig.
