@@ -101,6 +101,12 @@ TEST_CASE("a recipe has an end") {
   std::string recipe = "recipe = [";
   for (int step = 0; step < 257; ++step) recipe += "{ delay_us = 1 },";
   CHECK(Problems(recipe + "]\n") == "vm.toml:7:10: platform.recipe: has more than 256 steps");
+  recipe = "recipe = [";
+  for (int step = 0; step < 6; ++step) recipe += "{ delay_us = 10000000 },";
+  CHECK(ParseWith(recipe + "]\n").platform[0].reset.recipe.size() == 6);
+  CHECK(Problems(recipe + "{ delay_us = 1 }]\n") ==
+        "vm.toml:7:10: platform.recipe: may wait for more than 60 s in all: give polls shorter "
+        "timeouts");
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ constexpr std::array<std::string_view, 3> kResetPolicies = {"optional", "require
 constexpr std::array<const char*, 3> kActions = {"write", "poll", "delay_us"};
 // A recipe runs while nothing else does: seconds at most, and no end is worse than an error.
 constexpr std::int64_t kMaximumUs = 10'000'000;
+constexpr std::uint64_t kMaximumTotalUs = 60'000'000;
 constexpr std::uint32_t kDefaultPollUs = 100'000;
 constexpr std::size_t kMaximumSteps = 256;
 
@@ -89,6 +90,13 @@ ResetConfig ReadResetConfig(TomlReader& platform) {
   for (TomlReader& step : platform.Tables("recipe")) reset.recipe.push_back(ReadStep(step));
   if (reset.recipe.size() > kMaximumSteps) {
     platform.Report("recipe", "has more than " + std::to_string(kMaximumSteps) + " steps");
+  }
+  std::uint64_t total_us = 0;
+  for (const ResetStep& step : reset.recipe) total_us += step.us;
+  if (total_us > kMaximumTotalUs) {
+    platform.Report("recipe", "may wait for more than " +
+                                  std::to_string(kMaximumTotalUs / 1'000'000) +
+                                  " s in all: give polls shorter timeouts");
   }
   if (!reset.recipe.empty() && reset.policy == ResetPolicy::kNone) {
     platform.Report("recipe", "has no use beside reset = \"none\"");
