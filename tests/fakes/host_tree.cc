@@ -73,6 +73,7 @@ void HostTree::AddDevice(const HostTreeDevice& device) const {
   const fs::path bus = root() / "sys/bus" / device.bus;
   const fs::path real = root() / "sys/devices" / device.name;
   fs::create_directories(real);
+  fs::create_directories(bus / "devices");
   fs::create_directory_symlink(real, bus / "devices" / device.name);
   fs::create_directory_symlink(bus, real / "subsystem");
   Write("sys/devices/" + device.name + "/driver_override", "(null)\n");

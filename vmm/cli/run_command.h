@@ -18,7 +18,8 @@ class UnreadableConfig : public Error {
   using Error::Error;
 };
 
-// The exit status of a program that ends with this error: 2 if what the user wrote is wrong, else 1.
+// The exit status of a program that ends with this error: 2 if what the user wrote is wrong,
+// else 1.
 int FailureStatus(const std::exception& error);
 
 // Reads and parses a configuration file; throws ConfigError, or a chain whose outermost link is an

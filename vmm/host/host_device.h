@@ -44,6 +44,7 @@ class HostSysfs {
   // Throws Error, with the names that look similar, or whose node is called so, if there is no such
   // device.
   [[nodiscard]] HostDevice Find(const std::string& name) const;
+  [[nodiscard]] bool HasDevice(HostBus bus, const std::string& name) const;
   // Every device of both buses, sorted by name.
   [[nodiscard]] std::vector<HostDevice> All() const;
 
@@ -76,7 +77,6 @@ class HostSysfs {
 
  private:
   [[nodiscard]] std::filesystem::path BusPath(HostBus bus) const;
-  [[nodiscard]] bool HasDevice(HostBus bus, const std::string& name) const;
   [[nodiscard]] HostDevice Read(HostBus bus, const std::string& name) const;
   // "\n  NAME" of each device that may be meant by a name that none has.
   [[nodiscard]] std::string SimilarTo(const std::string& name) const;

@@ -68,8 +68,10 @@ std::string ReadInterrupts(const HostSysfs& sysfs) {
 
 // How the kernel calls the device in the names of its interrupts.
 std::optional<std::string> InterruptOwner(const HostSysfs& sysfs, const std::string& name) {
+  if (sysfs.HasDevice(HostBus::kPlatform, name) || !sysfs.HasDevice(HostBus::kAmba, name)) {
+    return name;
+  }
   const HostDevice device = sysfs.Find(name);
-  if (device.bus != HostBus::kAmba) return name;
   // "%08x" of the peripheral ID.
   const std::string id = ReadAttribute(sysfs.DevicePath(device) / "id");
   if (id.empty()) return std::nullopt;
