@@ -105,14 +105,14 @@ std::map<std::string, std::uint64_t> ReadDriverRates(const std::filesystem::path
   constexpr std::size_t kRate = 4;
   std::map<std::string, std::uint64_t> rates;
   std::istringstream summary(ReadAttribute(root / "sys/kernel/debug/clk/clk_summary"));
-  std::optional<std::uint64_t> rate;
+  std::uint64_t rate_hz = 0;
   for (std::string line; std::getline(summary, line);) {
     std::istringstream stream(line);
     const std::vector<std::string> words{std::istream_iterator<std::string>(stream), {}};
-    if (words.size() == kWholeLine) rate = ParseRate(words[kRate]);
-    if (words.size() != kWholeLine && words.size() != 2) rate.reset();
-    if (!rate || words[words.size() - 2] != device) continue;
-    rates[words.back() == "no_connection_id" ? "" : words.back()] = *rate;
+    if (words.size() == kWholeLine) rate_hz = ParseRate(words[kRate]).value_or(0);
+    if (words.size() != kWholeLine && words.size() != 2) rate_hz = 0;
+    if (rate_hz == 0 || words[words.size() - 2] != device) continue;
+    rates[words.back() == "no_connection_id" ? "" : words.back()] = rate_hz;
   }
   return rates;
 }
