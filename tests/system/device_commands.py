@@ -106,8 +106,11 @@ def inspect_without_iommu(board):
 @test("system-virt", VIRT)
 def inspect_what_cannot_be(board):
     """inspect: a device that refers to what a guest cannot have is refused, with the reason."""
-    names = [line.split()[0] for line in board.read("microvm device list").splitlines()[1:]]
-    verdicts = {name: board.run(f"microvm device inspect {name} 2>&1") for name in names}
+    names = [entry["device"] for entry in json.loads(board.read("microvm device list --json"))]
+    equal("devices listed", sorted(names), sorted(set(board.read(
+        "ls -1 /sys/bus/platform/devices /sys/bus/amba/devices").splitlines()) - {""} - {
+            "/sys/bus/platform/devices:", "/sys/bus/amba/devices:"}))
+    verdicts = {name: board.run(f"microvm device inspect '{name}' 2>&1") for name in names}
     for name, result in verdicts.items():
         equal(f"exit status for {name}", result.status, 0)
         true(f"{name} has a verdict", "verdict: " in result.output, result)
@@ -158,3 +161,22 @@ def bind_refuses_interface_that_is_up(board):
     equal("driver", driver(board, PASSED), "vfio-platform")
     board.read(f"microvm device unbind {PASSED}")
     equal("driver", driver(board, PASSED), "xilinx_can")
+
+
+@test("system-versal", VERSAL)
+def bind_refuses_dma_engine_in_use(board):
+    """bind: a DMA engine whose channel has a client is refused, and taken when the client is gone."""
+    channel = board.read("ls /sys/class/dma").split()[0]
+    engine = board.read(f"basename $(readlink -f /sys/class/dma/{channel}/device)").strip()
+    parameters = "/sys/module/dmatest/parameters"
+    board.read(f"echo {channel} > {parameters}/channel")
+    equal("clients", board.read(f"cat /sys/class/dma/{channel}/in_use").strip(), "1")
+    result = board.run(f"microvm device bind {engine} 2>&1")
+    equal("exit status", result.status, 1)
+    true("it says which", f"DMA channel {channel} is in use" in result.output, result)
+    equal("driver", driver(board, engine), "xilinx-zynqmp-dma")
+    board.read(f"echo 0 > {parameters}/run")
+    board.read(f"microvm device bind {engine}")
+    equal("driver", driver(board, engine), "vfio-platform")
+    board.read(f"microvm device unbind {engine}")
+    equal("driver", driver(board, engine), "xilinx-zynqmp-dma")
