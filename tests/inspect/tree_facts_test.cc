@@ -78,12 +78,12 @@ TEST_CASE("a malformed reg is an error that names its node") {
 }
 
 TEST_CASE("dma-ranges are those of the nearest bus that has some") {
-  const auto windows = ReadDmaWindows(OnBus("window/inner@10"));
+  const auto windows = ReadDmaWindows(Facts().tree(), OnBus("window/inner@10"));
   REQUIRE(windows.size() == 1);
   CHECK(windows[0].bus_address == 0);
   CHECK(windows[0].cpu_address == 0x4000'0000);
   CHECK(windows[0].size_bytes == 0x4000'0000);
-  CHECK(ReadDmaWindows(NodeOf("/osc")).empty());
+  CHECK(ReadDmaWindows(Facts().tree(), NodeOf("/osc")).empty());
 }
 
 TEST_CASE("a page map answers with all that touch a page, and none beside it") {

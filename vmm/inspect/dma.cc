@@ -121,7 +121,7 @@ DmaFacts ReadDma(const HostIndex& index, const NodeFacts& device) {
     }
   }
   facts.signs = SignsOfDma(device.node);
-  facts.windows = ReadDmaWindows(device.node);
+  facts.windows = ReadDmaWindows(index.tree(), device.node);
   facts.coherent = IsCoherent(device.node);
   return facts;
 }

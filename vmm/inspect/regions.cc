@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/inspect/regions.h"
 
+#include <algorithm>
 #include <span>
 #include <string>
 
@@ -15,6 +16,8 @@ constexpr std::uint32_t kMaximumCells = 4;
 // More is a bus of its own kind, such as PCI, whose addresses have flags.
 constexpr std::uint32_t kPlainAddressCells = 2;
 constexpr std::uint32_t kPlainSizeCells = 2;  // 64 bits
+// On DMA's way up. Nodes are no deeper than that, and no board's interconnects make it longer.
+constexpr std::size_t kMaximumBuses = 64;
 
 std::uint32_t InheritedCell(const DtNode& bus, std::string_view name) {
   for (std::optional<DtNode> at = bus; at; at = at->parent()) {
@@ -79,6 +82,51 @@ std::optional<std::uint64_t> ThroughWindows(const std::vector<Window>& windows,
   return std::nullopt;
 }
 
+// Of a bus that has one above.
+std::vector<Window> WindowsUp(const DtNode& bus, const DtProperty& property) {
+  return ReadWindows(bus, property, ReadBusCells(bus), ReadBusCells(bus.parent().value()));
+}
+
+// `dma-ranges` that say anything.
+std::optional<DtProperty> DmaRanges(const DtNode& bus) {
+  const auto property = bus.Property("dma-ranges");
+  return property && !property->value.empty() ? property : std::nullopt;
+}
+
+// What a node's DMA goes through next (drivers/of/address.c of Linux: __of_get_dma_parent).
+std::optional<DtNode> DmaParent(const DeviceTree& tree, const DtNode& node) {
+  const std::vector<std::string> names = node.Strings("interconnect-names");
+  const auto found = std::find(names.begin(), names.end(), "dma-mem");
+  if (found == names.end()) return node.parent();
+  const auto paths = ReadReferences(tree, node, "interconnects", "#interconnect-cells");
+  const auto index = static_cast<std::size_t>(found - names.begin());
+  return index < paths.size() && paths[index] ? paths[index]->target : node.parent();
+}
+
+// The buses that a node's DMA goes through, the nearest first, but for the root, which is memory's.
+std::vector<DtNode> DmaBuses(const DeviceTree& tree, const DtNode& node) {
+  std::vector<DtNode> buses;
+  for (auto bus = DmaParent(tree, node); bus && bus->parent(); bus = DmaParent(tree, *bus)) {
+    if (buses.size() == kMaximumBuses) {
+      throw Error(node.path() + ": interconnects: its DMA leads round in a circle");
+    }
+    buses.push_back(*bus);
+  }
+  return buses;
+}
+
+// What an address above the last bus that changed it is to the CPU; nothing if it leads nowhere.
+std::optional<std::uint64_t> MemoryAddress(std::span<const DtNode> buses, std::uint64_t address) {
+  for (const DtNode& bus : buses) {
+    const auto ranges = DmaRanges(bus);
+    if (!ranges) continue;  // as it is
+    const auto translated = ThroughWindows(WindowsUp(bus, *ranges), address);
+    if (!translated) return std::nullopt;
+    address = *translated;
+  }
+  return address;
+}
+
 // What an address on `bus` is to the CPU.
 std::optional<std::uint64_t> CpuAddress(const DtNode& bus, std::uint64_t address) {
   DtNode at = bus;
@@ -137,18 +185,21 @@ std::vector<NodeRegion> ReadRegions(const DtNode& node) {
   return regions;
 }
 
-std::vector<DmaWindow> ReadDmaWindows(const DtNode& node) {
-  std::vector<DmaWindow> windows;
-  for (std::optional<DtNode> bus = node.parent(); bus; bus = bus->parent()) {
-    const auto above = bus->parent();
-    const auto property = bus->Property("dma-ranges");
-    if (!above || !property || property->value.empty()) continue;
-    const BusCells inner = ReadBusCells(*bus);
-    for (const Window& window : ReadWindows(*bus, *property, inner, ReadBusCells(*above))) {
-      windows.push_back({window.child, window.parent, window.size_bytes});
-    }
-    return windows;
+std::vector<DmaWindow> ReadDmaWindows(const DeviceTree& tree, const DtNode& node) {
+  const std::vector<DtNode> buses = DmaBuses(tree, node);
+  std::size_t nearest = 0;
+  while (nearest < buses.size() && !DmaRanges(buses[nearest])) {
+    if (nearest > 0 && !buses[nearest].Property("dma-ranges")) return {};
+    ++nearest;
   }
+  if (nearest == buses.size()) return {};
+  const DtNode& bus = buses[nearest];
+  std::vector<DmaWindow> windows;
+  for (const Window& window : WindowsUp(bus, DmaRanges(bus).value())) {
+    const auto cpu_address = MemoryAddress(std::span(buses).subspan(nearest + 1), window.parent);
+    if (cpu_address) windows.push_back({window.child, *cpu_address, window.size_bytes});
+  }
+  if (windows.empty()) throw Error(bus.path() + ": dma-ranges: none of them leads to memory");
   return windows;
 }
 

@@ -32,14 +32,19 @@ BusCells ReadBusCells(const DtNode& bus);
 // absurd #cells, a region beyond 2^64.
 std::vector<NodeRegion> ReadRegions(const DtNode& node);
 
-// A window of `dma-ranges`: bus addresses that reach memory at a CPU address of the bus above.
+// Bus addresses of a device that reach memory, and what they are to the CPU.
 struct DmaWindow {
   std::uint64_t bus_address;
   std::uint64_t cpu_address;
   std::uint64_t size_bytes;
 };
-// The nearest `dma-ranges` that are not empty on the buses above `node`; empty: all of memory is
-// reached at its own address. Throws Error as above.
-std::vector<DmaWindow> ReadDmaWindows(const DtNode& node);
+// How the device of `node` reaches memory (drivers/of/address.c of Linux 6.12: of_dma_get_range):
+// the windows of the nearest bus above whose `dma-ranges` are not empty, each translated through
+// the `dma-ranges` of all buses above that; one that these lead nowhere is none. Above a node are
+// its parent, or the target of its interconnect "dma-mem". As there, only the start of a window is
+// translated, and a bus without `dma-ranges` ends the search unless it is the device's own. Empty:
+// all of memory is reached at its own address. Throws Error as above, if there is a way round in a
+// circle, and if no window is left, with which Linux makes no device of it.
+std::vector<DmaWindow> ReadDmaWindows(const DeviceTree& tree, const DtNode& node);
 
 }  // namespace microvm

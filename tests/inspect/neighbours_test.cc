@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nodes that are in each other's way, or only look like it: DMA windows behind windows.
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/fakes/exceptions.h"
+#include "tests/fakes/host_tree.h"
+#include "vmm/host/error.h"
+#include "vmm/inspect/host_index.h"
+#include "vmm/inspect/regions.h"
+
+namespace microvm {
+namespace {
+
+using fakes::ChainOf;
+
+const HostIndex& Neighbours() {
+  static const HostIndex index(std::make_shared<const DeviceTree>(fakes::TreeBlob("neighbours")));
+  return index;
+}
+
+DtNode Neighbour(const std::string& path) { return Neighbours().tree().Find(path).value(); }
+
+// "bus address+size>address of the CPU" of each window.
+std::string WindowsOf(const std::string& path) {
+  std::string text;
+  for (const DmaWindow& window : ReadDmaWindows(Neighbours().tree(), Neighbour(path))) {
+    text += (text.empty() ? "" : " ") + Hex(window.bus_address) + "+" + Hex(window.size_bytes) +
+            ">" + Hex(window.cpu_address);
+  }
+  return text;
+}
+
+TEST_CASE("a DMA window is translated through the dma-ranges of the buses above its own") {
+  CHECK(WindowsOf("/outer/nested") == "0x0+0x40000000>0x80000000");
+  // Of its second window nothing above knows.
+  CHECK(WindowsOf("/outer/nested/device") == "0x10000000+0x1000000>0x80000000");
+  CHECK(ChainOf([] { WindowsOf("/outer/astray/device"); }) ==
+        "/outer/astray: dma-ranges: none of them leads to memory\n");
+}
+
+TEST_CASE("buses with empty dma-ranges, and the device's own with none, hand DMA on as it is") {
+  CHECK(WindowsOf("/outer/handing-on/device") == "0x0+0x40000000>0x80000000");
+  CHECK(WindowsOf("/outer/silent/device") == "0x0+0x40000000>0x80000000");
+  CHECK(WindowsOf("/outer/silent/silent/device").empty());
+}
+
+TEST_CASE("DMA goes by the interconnect that is for it") {
+  CHECK(WindowsOf("/elsewhere") == "0x0+0x1000>0x30000000");
+  CHECK(ChainOf([] { WindowsOf("/circling"); }) ==
+        "/circling: interconnects: its DMA leads round in a circle\n");
+}
+
+}  // namespace
+}  // namespace microvm
