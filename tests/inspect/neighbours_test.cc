@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nodes that are in each other's way, or only look like it: DMA windows behind windows.
+// Nodes that are in each other's way, or only look like it: lines, DMA windows behind windows.
 #include <doctest/doctest.h>
 
 #include <memory>
@@ -16,6 +16,7 @@ namespace microvm {
 namespace {
 
 using fakes::ChainOf;
+using Paths = std::vector<std::string>;
 
 const HostIndex& Neighbours() {
   static const HostIndex index(std::make_shared<const DeviceTree>(fakes::TreeBlob("neighbours")));
@@ -53,6 +54,34 @@ TEST_CASE("DMA goes by the interconnect that is for it") {
   CHECK(ChainOf([] { WindowsOf("/circling"); }) ==
         "/circling: interconnects: its DMA leads round in a circle\n");
 }
+
+// Who else has the first interrupt of a node.
+Paths LineSharersOf(const std::string& path) {
+  const DtNode node = Neighbour(path);
+  return Neighbours().SharersOf(node, Neighbours().Read(node).references.front());
+}
+
+TEST_CASE("a line is the same by whatever way: straight, by a list, through a nexus") {
+  CHECK(LineSharersOf("/spi-77") == Paths{"/behind-nexus"});
+  CHECK(LineSharersOf("/behind-nexus") == Paths{"/spi-77"});
+  // The nexus could lead there, but nobody goes that way.
+  CHECK(LineSharersOf("/spi-78").empty());
+}
+
+TEST_CASE("devices on a PCI bus have the lines of its map, and no other") {
+  CHECK(LineSharersOf("/spi-50") == Paths{"/pcie@1000000"});
+  CHECK(LineSharersOf("/spi-0").empty());
+}
+
+TEST_CASE("lines of controllers that are no GIC are told apart by all but the trigger") {
+  CHECK(LineSharersOf("/pair-a") == Paths{"/pair-b"});
+  CHECK(LineSharersOf("/pair-c").empty());
+  CHECK(LineSharersOf("/bank-a").empty());
+  CHECK(LineSharersOf("/four-a") == Paths{"/four-b"});
+  CHECK(LineSharersOf("/four-c").empty());
+}
+
+TEST_CASE("a line that leads nowhere is nobody's") { CHECK(LineSharersOf("/lost").empty()); }
 
 }  // namespace
 }  // namespace microvm

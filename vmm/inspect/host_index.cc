@@ -2,9 +2,7 @@
 #include "vmm/inspect/host_index.h"
 
 #include <algorithm>
-#include <cstdint>
-#include <numeric>
-#include <span>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -13,23 +11,32 @@
 namespace microvm {
 namespace {
 
-// What tells things of one target apart: the arguments, without the trigger of an interrupt (the
-// last of at least two cells in the common bindings, the third of a GIC's).
-std::span<const std::uint32_t> ArgumentsOfThing(const Reference& reference) {
-  const std::span<const std::uint32_t> arguments = reference.arguments;
-  if (reference.supplier != SupplierClass::kInterrupt || arguments.size() < 2) return arguments;
-  return arguments.first(arguments.size() > 2 ? 2 : 1);
-}
-
 bool IsThingBefore(const Reference& a, const Reference& b) {
   const std::size_t target = a.target.index();
   const std::size_t other = b.target.index();
-  if (target != other) return target < other;
-  if (a.supplier != b.supplier) return a.supplier < b.supplier;
-  const auto arguments = ArgumentsOfThing(a);
-  const auto others = ArgumentsOfThing(b);
-  return std::lexicographical_compare(arguments.begin(), arguments.end(), others.begin(),
-                                      others.end());
+  return std::tie(target, a.supplier, a.arguments) < std::tie(other, b.supplier, b.arguments);
+}
+
+bool HasLine(const Reference& reference) {
+  return reference.property == "interrupts" || reference.property == "interrupts-extended" ||
+         reference.property == "interrupt-map";
+}
+
+// The line that a node has by a reference. Nothing: the host cannot find it either, or it is only
+// on its way through a nexus.
+std::optional<LineIdentity> LineOf(const DeviceTree& tree, const DtNode& node,
+                                   const Reference& reference) {
+  try {
+    if (reference.property != "interrupt-map") {
+      return IdentityOf(ReadInterruptLine(tree, node, reference.target, reference.arguments));
+    }
+    if (node.Strings("device_type") == std::vector<std::string>{"pci"}) {
+      return IdentityOf(ReadMappedLine(tree, node, reference));
+    }
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  return std::nullopt;
 }
 
 // Whether `other` is `node` or below it.
@@ -53,18 +60,29 @@ HostIndex::HostIndex(std::shared_ptr<const DeviceTree> tree) : tree_(std::move(t
     for (const NodeRegion& region : facts.regions) {
       if (region.cpu_address) pages_.Add(node.index(), *region.cpu_address, region.size_bytes);
     }
-    for (Reference& reference : facts.references) {
-      if (!IsAssignment(reference)) uses_.push_back({node.index(), std::move(reference)});
-    }
+    AddUses(node, std::move(facts.references));
   }
   pages_.Finish();
   SortUses();
 }
 
+void HostIndex::AddUses(const DtNode& node, std::vector<Reference> references) {
+  for (Reference& reference : references) {
+    if (IsAssignment(reference)) continue;
+    if (HasLine(reference)) {
+      auto line = LineOf(*tree_, node, reference);
+      if (line) lines_.push_back({std::move(*line), node.index()});
+    } else {
+      by_thing_.push_back(uses_.size());
+    }
+    by_target_.push_back(uses_.size());
+    uses_.push_back({node.index(), std::move(reference)});
+  }
+}
+
 void HostIndex::SortUses() {
-  by_thing_.resize(uses_.size());
-  std::iota(by_thing_.begin(), by_thing_.end(), std::size_t{0});
-  by_target_ = by_thing_;
+  std::sort(lines_.begin(), lines_.end());
+  lines_.erase(std::unique(lines_.begin(), lines_.end()), lines_.end());
   std::stable_sort(by_thing_.begin(), by_thing_.end(), [this](std::size_t a, std::size_t b) {
     return IsThingBefore(uses_[a].reference, uses_[b].reference);
   });
@@ -111,6 +129,10 @@ std::vector<std::string> HostIndex::SharersOfPages(const DtNode& node,
 std::vector<std::string> HostIndex::SharersOf(const DtNode& node,
                                               const Reference& reference) const {
   std::vector<std::string> paths;
+  if (HasLine(reference)) {
+    const auto line = LineOf(*tree_, node, reference);
+    return line ? SharersOfLine(node, *line) : paths;
+  }
   auto at = std::lower_bound(by_thing_.begin(), by_thing_.end(), reference,
                              [this](std::size_t use, const Reference& wanted) {
                                return IsThingBefore(uses_[use].reference, wanted);
@@ -119,6 +141,16 @@ std::vector<std::string> HostIndex::SharersOf(const DtNode& node,
     const Use& use = uses_[*at];
     if (IsThingBefore(reference, use.reference)) break;
     if (!IsWithin(node, use.user)) paths.push_back(DtNode(*tree_, use.user).path());
+  }
+  return paths;
+}
+
+std::vector<std::string> HostIndex::SharersOfLine(const DtNode& node,
+                                                  const LineIdentity& line) const {
+  std::vector<std::string> paths;
+  auto at = std::lower_bound(lines_.begin(), lines_.end(), LineUse{line, 0});
+  for (; at != lines_.end() && at->line == line && paths.size() < kMostUsers; ++at) {
+    if (!IsWithin(node, at->user)) paths.push_back(DtNode(*tree_, at->user).path());
   }
   return paths;
 }

@@ -11,6 +11,7 @@
 #include "vmm/fdt/references.h"
 #include "vmm/inspect/page_map.h"
 #include "vmm/inspect/regions.h"
+#include "vmm/plan/interrupt_line.h"
 
 namespace microvm {
 
@@ -45,8 +46,9 @@ class HostIndex {
   // Other nodes that live in a 4 KiB page which the region touches; at most kMostUsers.
   [[nodiscard]] std::vector<std::string> SharersOfPages(const DtNode& node,
                                                         const NodeRegion& region) const;
-  // Other nodes that refer to the same thing: one output of a clock, one reset line, one interrupt
-  // whatever its trigger; at most kMostUsers.
+  // Other nodes that refer to the same thing: one output of a clock, one reset line; at most
+  // kMostUsers. Of an interrupt those that have the same line (vmm/plan/interrupt_line.h), whatever
+  // way it takes there; devices on a PCI bus, which no tree has, have all lines of its map.
   [[nodiscard]] std::vector<std::string> SharersOf(const DtNode& node,
                                                    const Reference& reference) const;
   // Other nodes that refer to this node or to one below it; at most kMostUsers.
@@ -61,15 +63,26 @@ class HostIndex {
     Reference reference;
   };
 
+  // A node that has an interrupt line.
+  struct LineUse {
+    LineIdentity line;
+    std::size_t user;
+    auto operator<=>(const LineUse&) const = default;
+  };
+
+  void AddUses(const DtNode& node, std::vector<Reference> references);
   void SortUses();
+  [[nodiscard]] std::vector<std::string> SharersOfLine(const DtNode& node,
+                                                       const LineIdentity& line) const;
 
   std::shared_ptr<const DeviceTree> tree_;
   std::vector<bool> enabled_;
   PageMap pages_;
   std::vector<Use> uses_;  // in the order of the users
   // Indices in uses_:
-  std::vector<std::size_t> by_thing_;   // same things together, a user of it once
+  std::vector<std::size_t> by_thing_;   // same things together, a user of it once; no lines
   std::vector<std::size_t> by_target_;  // by target, user, name of the property
+  std::vector<LineUse> lines_;          // in order, each once
 };
 
 }  // namespace microvm

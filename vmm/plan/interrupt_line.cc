@@ -21,10 +21,14 @@ constexpr std::array<std::string_view, 9> kGics = {
     "arm,cortex-a9-gic", "arm,cortex-a7-gic", "qcom,msm-qgic2",
     "arm,cortex-a5-gic", "arm,eb11mp-gic",    "arm,arm11mp-gic"};
 
-bool IsGic(const DtNode& controller) {
-  return std::any_of(kGics.begin(), kGics.end(), [&](std::string_view compatible) {
-    return controller.IsCompatible(compatible);
-  });
+// Whose specifiers say nothing of a trigger: bank and number (bindings/interrupt-controller/
+// brcm,bcm2835-armctrl-ic.txt).
+constexpr std::array<std::string_view, 2> kWithoutTrigger = {"brcm,bcm2835-armctrl-ic",
+                                                             "brcm,bcm2836-armctrl-ic"};
+
+bool HasOneOf(const std::vector<std::string>& compatible, const auto& list) {
+  return std::find_first_of(compatible.begin(), compatible.end(), list.begin(), list.end()) !=
+         compatible.end();
 }
 
 // The low four bits of the flags are 1 or 2 for an edge, 4 or 8 for a level.
@@ -105,47 +109,61 @@ void ReadGicSpecifier(InterruptLine& line) {
   if (cells[0] >= kTypes.size() || cells[1] > 0xffff) return;
   line.kind = kTypes[cells[0]].name;
   line.intid = kTypes[cells[0]].first_intid + cells[1];
+  line.number = {*line.intid};
+}
+
+// What a controller makes of its specifier.
+InterruptLine ReadSpecifier(const Signal& signal) {
+  InterruptLine line;
+  line.controller = signal.at.path();
+  line.specifier = signal.specifier;
+  line.number = signal.specifier;
+  const std::vector<std::string> compatible = signal.at.Strings("compatible");
+  if (HasOneOf(compatible, kGics)) {
+    ReadGicSpecifier(line);
+  } else if (line.number.size() > 1 && !HasOneOf(compatible, kWithoutTrigger)) {
+    line.number.pop_back();
+    if (line.specifier.size() == 2) line.trigger = TriggerOf(line.specifier[1]);
+  }
+  return line;
+}
+
+// Up to the controller that is behind every nexus; `node` has the interrupt.
+InterruptLine Follow(const DeviceTree& tree, const DtNode& node, Signal signal) {
+  for (int step = 0;; ++step) {
+    const auto map = signal.at.Property("interrupt-map");
+    if (!map) return ReadSpecifier(signal);
+    if (step == kMaximumNexus)
+      throw Error(signal.at.path() + ": interrupt-map: it leads in a circle");
+    auto next = ThroughNexus(tree, signal, map->Cells().value_or(std::vector<std::uint32_t>()));
+    if (!next) {
+      throw Error(signal.at.path() + ": interrupt-map: it has no entry for an interrupt of " +
+                  node.path());
+    }
+    signal = std::move(*next);
+  }
 }
 
 }  // namespace
 
-LineIdentity IdentityOf(const InterruptLine& line) {
-  LineIdentity identity{line.controller, line.specifier};
-  if (line.intid) {
-    identity.number = {*line.intid};
-  } else if (identity.number.size() == 2) {
-    identity.number.pop_back();
-  }
-  return identity;
-}
+LineIdentity IdentityOf(const InterruptLine& line) { return {line.controller, line.number}; }
 
 InterruptLine ReadInterruptLine(const DeviceTree& tree, const DtNode& node,
                                 const DtNode& controller, std::vector<std::uint32_t> specifier) {
   Signal signal{controller, {}, std::move(specifier)};
   // The unit address, as far as a nexus looks at it.
   if (const auto reg = node.Property("reg")) signal.address = reg->Cells().value_or(signal.address);
-  for (int step = 0;; ++step) {
-    const auto map = signal.at.Property("interrupt-map");
-    if (!map) break;
-    if (step == kMaximumNexus)
-      throw Error(signal.at.path() + ": interrupt-map: it leads in a circle");
-    const auto next =
-        ThroughNexus(tree, signal, map->Cells().value_or(std::vector<std::uint32_t>()));
-    if (!next) {
-      throw Error(signal.at.path() + ": interrupt-map: it has no entry for an interrupt of " +
-                  node.path());
-    }
-    signal = *next;
-  }
-  InterruptLine line;
-  line.controller = signal.at.path();
-  line.specifier = signal.specifier;
-  if (IsGic(signal.at)) {
-    ReadGicSpecifier(line);
-  } else if (line.specifier.size() == 2) {
-    line.trigger = TriggerOf(line.specifier[1]);
-  }
-  return line;
+  return Follow(tree, node, std::move(signal));
+}
+
+InterruptLine ReadMappedLine(const DeviceTree& tree, const DtNode& nexus, const Reference& entry) {
+  const std::span cells(entry.arguments);
+  const std::size_t address_cells = CellCount(entry.target, "#address-cells");
+  const auto address = cells.first(std::min(address_cells, cells.size()));
+  const auto specifier = cells.subspan(address.size());
+  return Follow(
+      tree, nexus,
+      {entry.target, {address.begin(), address.end()}, {specifier.begin(), specifier.end()}});
 }
 
 }  // namespace microvm
