@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nodes that are in each other's way, or only look like it: lines, DMA windows behind windows.
+// Nodes that are in each other's way, or only look like it: lines, registers, DMA windows behind
+// windows.
 #include <doctest/doctest.h>
 
 #include <memory>
@@ -10,6 +11,7 @@
 #include "tests/fakes/host_tree.h"
 #include "vmm/host/error.h"
 #include "vmm/inspect/host_index.h"
+#include "vmm/inspect/inspect.h"
 #include "vmm/inspect/regions.h"
 
 namespace microvm {
@@ -82,6 +84,29 @@ TEST_CASE("lines of controllers that are no GIC are told apart by all but the tr
 }
 
 TEST_CASE("a line that leads nowhere is nobody's") { CHECK(LineSharersOf("/lost").empty()); }
+
+// What inspecting a node says against handing it over; "" if nothing does.
+std::string RefusalOf(const std::string& path) {
+  const Inspection inspection = Inspect(Neighbours(), Neighbour(path), {});
+  return inspection.verdict == Verdict::kRefused ? inspection.reasons.front().text : "";
+}
+
+TEST_CASE("registers that an enabled node has too are the host's") {
+  CHECK(RefusalOf("/alike@3000000") ==
+        "region 0 has registers that the host uses for /twin@3000000");
+  // A part's whole is above it; a page is only shared.
+  CHECK(RefusalOf("/whole@2000000/part@2001000").empty());
+  CHECK(RefusalOf("/whole@2000000").empty());
+  CHECK(RefusalOf("/page-mate@3001000").empty());
+  // A bus has no registers but those of what is on it.
+  CHECK(RefusalOf("/beside-bus@6001000").empty());
+}
+
+TEST_CASE("registers of a system controller are for others to use, but not to be handed over") {
+  CHECK(RefusalOf("/in-system@4001000").empty());
+  CHECK(RefusalOf("/system@4000000") ==
+        "region 0 has registers that the host uses for /in-system@4001000");
+}
 
 }  // namespace
 }  // namespace microvm

@@ -102,9 +102,22 @@ TEST_CASE("a page map answers with all that touch a page, and none beside it") {
   CHECK(map.Touching(~std::uint64_t{0}, 1, 10) == std::vector<std::size_t>{5});
 }
 
+TEST_CASE("a page map tells who has bytes apart from who is in their pages") {
+  PageMap map;
+  map.Add(1, 0x1000, 0x800);
+  map.Add(2, 0x1800, 0x800);
+  map.Add(3, 0x17ff, 2);
+  map.Finish();
+  CHECK(map.Having(0x1000, 0x800, 10) == std::vector<std::size_t>{1, 3});
+  CHECK(map.Having(0x1800, 1, 10) == std::vector<std::size_t>{3, 2});
+  CHECK(map.Having(0x1801, 0x1000, 10) == std::vector<std::size_t>{2});
+  CHECK(map.Having(0, ~std::uint64_t{0}, 10) == std::vector<std::size_t>{1, 3, 2});
+}
+
 TEST_CASE("an empty page map has no answer") {
   PageMap map;
   map.Finish();
+  CHECK(map.Having(0, 1, 1).empty());
   CHECK(map.Touching(0, 1, 1).empty());
 }
 

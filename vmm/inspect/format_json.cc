@@ -72,6 +72,7 @@ std::string RegionJson(const RegionView& view) {
       .Number("size_bytes", view.region.size_bytes)
       .Flag("mappable", view.region.IsPageAligned())
       .Raw("page_shared_with", Texts(view.page_sharers))
+      .Raw("registers_shared_with", Texts(view.owners))
       .Finish();
 }
 

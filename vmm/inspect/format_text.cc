@@ -54,7 +54,8 @@ void AppendRegions(std::string& out, const Inspection& inspection) {
     } else {
       out += Hex(region.bus_address) + " on its bus, which the CPU does not reach";
     }
-    out += With("in a page with", view.page_sharers) + "\n";
+    out += With("in a page with", view.page_sharers) + With("registers shared with", view.owners) +
+           "\n";
   }
 }
 

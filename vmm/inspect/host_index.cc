@@ -2,7 +2,9 @@
 #include "vmm/inspect/host_index.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -10,6 +12,9 @@
 
 namespace microvm {
 namespace {
+
+// Of a region: a node's own regions, and those of nodes below it, may be among the answers.
+constexpr std::size_t kMostOwners = HostIndex::kMostUsers + 64;
 
 bool IsThingBefore(const Reference& a, const Reference& b) {
   const std::size_t target = a.target.index();
@@ -42,6 +47,16 @@ std::optional<LineIdentity> LineOf(const DeviceTree& tree, const DtNode& node,
 // Whether `other` is `node` or below it.
 bool IsWithin(const DtNode& node, std::size_t other) {
   return other >= node.index() && other < node.subtree_end();
+}
+
+// Whether a driver of its own has its registers, as opposed to those that come to them by a regmap,
+// and to a bus, whose registers are those of the devices on it.
+bool IsDriven(const DtNode& node) {
+  constexpr std::array<std::string_view, 4> kOthers = {"syscon", "simple-mfd", "simple-bus",
+                                                       "simple-pm-bus"};
+  const std::vector<std::string> list = node.Strings("compatible");
+  return !list.empty() &&
+         std::find_first_of(list.begin(), list.end(), kOthers.begin(), kOthers.end()) == list.end();
 }
 
 // Set once at boot for a whole board, in whatever node it was put: nothing is used.
@@ -111,19 +126,32 @@ NodeFacts HostIndex::Read(const DtNode& node) const {
   return facts;
 }
 
-std::vector<std::string> HostIndex::SharersOfPages(const DtNode& node,
-                                                   const NodeRegion& region) const {
+std::vector<std::string> HostIndex::OtherPaths(const DtNode& node,
+                                               const std::vector<std::size_t>& nodes) const {
   std::vector<std::string> paths;
-  if (!region.cpu_address) return paths;
-  // The node's own regions, and those of nodes below it, may be among the answers.
-  const std::size_t limit = kMostUsers + 64;
-  for (const std::size_t owner : pages_.Touching(*region.cpu_address, region.size_bytes, limit)) {
-    if (IsWithin(node, owner) || paths.size() == kMostUsers) continue;
-    std::string path = DtNode(*tree_, owner).path();
+  for (const std::size_t other : nodes) {
+    if (IsWithin(node, other) || paths.size() == kMostUsers) continue;
+    std::string path = DtNode(*tree_, other).path();
     if (std::find(paths.begin(), paths.end(), path) == paths.end())
       paths.push_back(std::move(path));
   }
   return paths;
+}
+
+std::vector<std::string> HostIndex::SharersOfPages(const DtNode& node,
+                                                   const NodeRegion& region) const {
+  if (!region.cpu_address) return {};
+  return OtherPaths(node, pages_.Touching(*region.cpu_address, region.size_bytes, kMostOwners));
+}
+
+std::vector<std::string> HostIndex::OwnersOf(const DtNode& node, const NodeRegion& region) const {
+  if (!region.cpu_address) return {};
+  auto owners = pages_.Having(*region.cpu_address, region.size_bytes, kMostOwners);
+  std::erase_if(owners, [&](std::size_t owner) {
+    const DtNode other(*tree_, owner);
+    return IsWithin(other, node.index()) || !IsDriven(other);
+  });
+  return OtherPaths(node, owners);
 }
 
 std::vector<std::string> HostIndex::SharersOf(const DtNode& node,

@@ -46,6 +46,11 @@ class HostIndex {
   // Other nodes that live in a 4 KiB page which the region touches; at most kMostUsers.
   [[nodiscard]] std::vector<std::string> SharersOfPages(const DtNode& node,
                                                         const NodeRegion& region) const;
+  // Other nodes that have some of the region's bytes, so that drivers of the host may use them; at
+  // most kMostUsers. Not the nodes above it, nor registers that are for others to use (syscon,
+  // simple-mfd, buses), nor nodes without compatible, which have no driver.
+  [[nodiscard]] std::vector<std::string> OwnersOf(const DtNode& node,
+                                                  const NodeRegion& region) const;
   // Other nodes that refer to the same thing: one output of a clock, one reset line; at most
   // kMostUsers. Of an interrupt those that have the same line (vmm/plan/interrupt_line.h), whatever
   // way it takes there; devices on a PCI bus, which no tree has, have all lines of its map.
@@ -70,6 +75,8 @@ class HostIndex {
     auto operator<=>(const LineUse&) const = default;
   };
 
+  [[nodiscard]] std::vector<std::string> OtherPaths(const DtNode& node,
+                                                    const std::vector<std::size_t>& nodes) const;
   void AddUses(const DtNode& node, std::vector<Reference> references);
   void SortUses();
   [[nodiscard]] std::vector<std::string> SharersOfLine(const DtNode& node,

@@ -48,7 +48,8 @@ std::vector<RegionView> Regions(const HostIndex& index, const NodeFacts& device)
   std::vector<RegionView> views;
   for (const NodeRegion& region : device.regions) {
     views.push_back({NameAt(device.node, "reg-names", views.size()), region,
-                     index.SharersOfPages(device.node, region)});
+                     index.SharersOfPages(device.node, region),
+                     index.OwnersOf(device.node, region)});
   }
   return views;
 }

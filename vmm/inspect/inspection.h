@@ -33,6 +33,7 @@ struct RegionView {
   std::string name;  // from reg-names
   NodeRegion region;
   std::vector<std::string> page_sharers;  // who else lives in its 4 KiB pages
+  std::vector<std::string> owners;        // enabled nodes that have some of its bytes too
 };
 
 struct InterruptView {

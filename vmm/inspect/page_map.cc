@@ -7,44 +7,51 @@
 namespace microvm {
 namespace {
 
-constexpr unsigned kPageShift = 12;
+constexpr std::uint64_t kInPage = 0xfff;
 
 }  // namespace
 
 struct PageMap::Query {
-  std::uint64_t first_page;
-  std::uint64_t last_page;
+  std::uint64_t start;
+  std::uint64_t last;
   std::size_t limit;
   std::vector<std::size_t> owners;
 };
 
 void PageMap::Add(std::size_t owner, std::uint64_t start, std::uint64_t size_bytes) {
-  entries_.push_back({start >> kPageShift, (start + (size_bytes - 1)) >> kPageShift, owner});
+  entries_.push_back({start, start + (size_bytes - 1), owner});
 }
 
 void PageMap::Finish() {
   std::stable_sort(entries_.begin(), entries_.end(),
-                   [](const Entry& a, const Entry& b) { return a.first_page < b.first_page; });
+                   [](const Entry& a, const Entry& b) { return a.start < b.start; });
   const std::size_t leaves = std::bit_ceil(entries_.size());
-  last_page_.assign(2 * leaves, 0);
+  last_.assign(2 * leaves, 0);
   for (std::size_t index = 0; index < entries_.size(); ++index) {
-    last_page_[leaves + index] = entries_[index].last_page;
+    last_[leaves + index] = entries_[index].last;
   }
   for (std::size_t node = leaves - 1; node > 0; --node) {
-    last_page_[node] = std::max(last_page_[2 * node], last_page_[2 * node + 1]);
+    last_[node] = std::max(last_[2 * node], last_[2 * node + 1]);
   }
+}
+
+std::vector<std::size_t> PageMap::Having(std::uint64_t start, std::uint64_t size_bytes,
+                                         std::size_t limit) const {
+  Query query{start, start + (size_bytes - 1), limit, {}};
+  if (!entries_.empty()) Search(query, 1, 0, last_.size() / 2);
+  return std::move(query.owners);
 }
 
 std::vector<std::size_t> PageMap::Touching(std::uint64_t start, std::uint64_t size_bytes,
                                            std::size_t limit) const {
-  Query query{start >> kPageShift, (start + (size_bytes - 1)) >> kPageShift, limit, {}};
-  if (!entries_.empty()) Search(query, 1, 0, last_page_.size() / 2);
-  return std::move(query.owners);
+  // Whoever touches a page has some of its bytes.
+  const std::uint64_t first = start & ~kInPage;
+  return Having(first, ((start + (size_bytes - 1)) | kInPage) - first + 1, limit);
 }
 
 void PageMap::Search(Query& query, std::size_t node, std::size_t begin, std::size_t end) const {
   if (begin >= entries_.size() || query.owners.size() >= query.limit) return;
-  if (last_page_[node] < query.first_page || entries_[begin].first_page > query.last_page) return;
+  if (last_[node] < query.start || entries_[begin].start > query.last) return;
   if (end - begin == 1) {
     query.owners.push_back(entries_[begin].owner);
     return;

@@ -14,6 +14,9 @@ std::string Join(const std::vector<std::string>& words) {
   return text;
 }
 
+constexpr const char* kTakeFirst =
+    "take these from the host first, in its device tree or by unbinding them";
+
 bool IsBound(const Inspection& inspection) {
   return inspection.live && inspection.live->bound_to_vfio;
 }
@@ -48,8 +51,7 @@ void JudgeNode(const Inspection& inspection, std::vector<Reason>& reasons) {
     std::vector<std::string> paths;
     for (const HostUser& user : inspection.users)
       paths.push_back(user.path + " (" + user.property + ")");
-    reasons.push_back({Verdict::kRefused, "the host needs it for " + Join(paths),
-                       "take these from the host first, in its device tree or by unbinding them"});
+    reasons.push_back({Verdict::kRefused, "the host needs it for " + Join(paths), kTakeFirst});
   }
 }
 
@@ -75,6 +77,11 @@ void JudgeRegions(const Inspection& inspection, std::vector<Reason>& reasons) {
           {Verdict::kAsIs,
            name + " is not whole pages of 4 KiB: each access to it leaves the guest"});
     }
+    if (!view.owners.empty()) {
+      reasons.push_back({Verdict::kRefused,
+                         name + " has registers that the host uses for " + Join(view.owners),
+                         kTakeFirst});
+    }
     if (!view.page_sharers.empty()) {
       reasons.push_back({Verdict::kAsIs, name + " shares a page with " + Join(view.page_sharers)});
     }
@@ -95,11 +102,10 @@ void JudgeInterrupts(const Inspection& inspection, std::vector<Reason>& reasons)
                                 "both"});
     }
     if (!view.shared_with.empty()) {
-      reasons.push_back(
-          {Verdict::kRefused,
-           name + " is a line that the host uses for " + Join(view.shared_with) +
-               ": VFIO does not share lines",
-           "take these from the host first, in its device tree or by unbinding them"});
+      reasons.push_back({Verdict::kRefused,
+                         name + " is a line that the host uses for " + Join(view.shared_with) +
+                             ": VFIO does not share lines",
+                         kTakeFirst});
     }
   }
 }
