@@ -84,6 +84,31 @@ TEST_CASE("on the running host a rate that is not known stands against the guest
   CHECK(stubbed.verdict == Verdict::kNeedsBinding);
   CHECK(HasReason(stubbed, Verdict::kNeedsBinding, "the rate of clock 'bus'"));
   CHECK(Contains(stubbed.reasons.front().fix, "clocks = { bus = 100000000 }"));
+  CHECK(Contains(stubbed.toml, "# clocks = { bus = Hz }\n"));
+}
+
+TEST_CASE("all that cannot cross is a reason, and the table that leaves it out makes the node") {
+  const Inspection needy = Of("needy@5000");
+  CHECK(needy.verdict == Verdict::kNeedsBinding);
+  CHECK(HasReason(needy, Verdict::kNeedsBinding, "'mystery-gpios' refers to"));
+  CHECK(HasReason(needy, Verdict::kNeedsBinding, "'vdd-supply' refers to"));
+  CHECK(needy.reasons.front().fix ==
+        "pass /bus@80000000/gpio@6000 through too; or, if the guest's driver can do without it: "
+        "drop = [\"mystery-gpios\"]");
+  CHECK(needy.toml ==
+        "[[platform]]\nhost = \"80005000.needy\"\ndma = \"none\"\n"
+        "# What the guest's driver then has to do without; the reasons say what else would help.\n"
+        "drop = [\"mystery-gpios\", \"vdd-supply\"]\n");
+  CHECK(fakes::RunDtc(needy.guest_tree).warnings.empty());
+}
+
+TEST_CASE("a bus is not made to lead nowhere without being asked") {
+  const Inspection bridge = Of("bridge@17000");
+  CHECK(bridge.verdict == Verdict::kNeedsBinding);
+  CHECK(HasReason(bridge, Verdict::kNeedsBinding, "'ranges' refers to"));
+  CHECK(HasReason(bridge, Verdict::kNeedsBinding, "'vdd-supply' refers to"));
+  CHECK_FALSE(Contains(bridge.toml, "drop"));
+  CHECK(bridge.guest_tree.empty());
 }
 
 TEST_CASE("what keeps a device with the host is a reason to refuse it") {

@@ -115,6 +115,39 @@ TEST_CASE("a property that refers to what the guest does not have is an error wi
         "  drop = [\"dmas\"]\n");
 }
 
+TEST_CASE("all that cannot cross is told at once, with one line that drops it") {
+  DeviceFacts facts = FactsOfNode([](FdtWriter& fdt) {
+    fdt.Cells("reset-gpios", {9});
+    fdt.Cells("dmas", {77});
+    fdt.Node("port", [&] {
+      fdt.Cells("vdd-supply", {9});
+      fdt.Cells("reset-gpios", {9});
+    });
+  });
+  constexpr const char* kPassToo = "refers to something the guest does not have: ";
+  CHECK(ChainOf([&] { Made(facts); }) ==
+        std::string("/device: the property 'reset-gpios' ") + kPassToo + "GPIO /other\n" +
+            "/device: dmas: no node has phandle 0x4d\n" +
+            "/device/port: the property 'vdd-supply' " + kPassToo + "regulator /other\n" +
+            "/device/port: the property 'reset-gpios' " + kPassToo + "GPIO /other\n" +
+            "to fix it:\n  pass /other through too\n"
+            "  or, if the guest's driver can do without them, add to the [[platform]] table of "
+            "'0.device':\n"
+            "  drop = [\"reset-gpios\", \"dmas\", \"port/vdd-supply\", \"port/reset-gpios\"]\n");
+  CHECK(FindObstacles(facts).size() == 4);
+  facts.config.drop = DropsOf(FindObstacles(facts));
+  CHECK(Made(facts).node.properties.empty());
+}
+
+TEST_CASE("a node with endless obstacles is given up") {
+  const DeviceFacts facts = FactsOfNode([](FdtWriter& fdt) {
+    for (std::size_t at = 0; at < 2 * kMostObstacles; ++at) {
+      fdt.Cells("s" + std::to_string(at) + "-supply", {9});
+    }
+  });
+  CHECK(FindObstacles(facts).size() == kMostObstacles);
+}
+
 TEST_CASE("every kind of reference is refused") {
   const auto tree = fakes::SharedTree("corners");
   constexpr std::array kReferences = {
@@ -253,6 +286,18 @@ TEST_CASE("the configuration's rate wins over the host's, by name or by number")
   facts.clocks[1].name.clear();
   facts.config.clocks_hz = {{"1", 5}};
   CHECK(Made(facts).clocks[1].rate_hz == 5);
+}
+
+TEST_CASE("several clocks whose rates are not known are one error, with one line for all") {
+  DeviceFacts facts = FactsOfNode([](FdtWriter& fdt) { fdt.Cells("clocks", {9, 9, 9}); });
+  facts.clocks = {{"bus", "/other", std::nullopt}, {"", "/other", 5}, {"", "/other", std::nullopt}};
+  CHECK(ChainOf([&] { Made(facts); }) ==
+        "/device: clocks: the rates of clocks 'bus' (/other), '2' (/other) are not known\n"
+        "to fix it:\n  mount -t debugfs none /sys/kernel/debug, or add their rates in Hz to the "
+        "[[platform]] table of '0.device':\n"
+        "  clocks = { bus = 100000000, 2 = 100000000 }\n");
+  facts.config.clocks_hz = {{"bus", 1}, {"2", 2}};
+  CHECK(Made(facts).clocks.size() == 3);
 }
 
 TEST_CASE("a clock whose rate is not known is an error that says how to give it") {

@@ -297,7 +297,11 @@ TEST_CASE("more resets than the page has registers for are an error") {
   });
   const DeviceFacts facts =
       fakes::FactsOf(std::make_shared<const DeviceTree>(fdt.Finish()), "/device");
-  CHECK(ChainOf([&] { MadeBeside(facts); }) == "/device: resets: more than 512\n");
+  CHECK(ChainOf([&] { MadeBeside(facts); }) ==
+        "/device: resets: more than 512\n"
+        "to fix it:\n"
+        "  if the guest's driver can do without it, add to the [[platform]] table of '0.device':\n"
+        "  drop = [\"resets\"]\n");
 }
 
 TEST_CASE("every binding names its document") {

@@ -17,6 +17,7 @@ COPIED = {
     "unit_address_vs_reg": "a node below the device with a unit address and no reg",
     "unique_unit_address": "two cells of an NVMEM at one address",
     "avoid_unnecessary_addr_size": "#address-cells of a node without children",
+    "graph_child_address": "#address-cells of a graph's node with one child",
 }
 # The names of the guest's own nodes, right below the root, are ours.
 WARNING = re.compile(r"Warning \((?!unit_address_vs_reg\): /[^/]+: )(\w+)\)")

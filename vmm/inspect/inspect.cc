@@ -8,6 +8,7 @@
 #include "arch/arm64/guest_tree.h"
 #include "vmm/host/error.h"
 #include "vmm/inspect/pretend_vm.h"
+#include "vmm/plan/device_node.h"
 #include "vmm/plan/property_rules.h"
 
 namespace microvm {
@@ -97,21 +98,42 @@ std::string ClockName(const std::vector<ClockFacts>& clocks, std::size_t index) 
   return clocks[index].name.empty() ? std::to_string(index) : clocks[index].name;
 }
 
-// Tries to make the guest's node; what stands against it, and what had to be left out.
+std::string FixOf(const Obstacle& obstacle) {
+  if (obstacle.drop.empty()) return obstacle.instead;
+  return (obstacle.instead.empty() ? "if" : obstacle.instead + "; or, if") +
+         " the guest's driver can do without it: " + DropLine({obstacle.drop});
+}
+
+// To leave out what addresses or interrupts of others go through makes a bus that leads nowhere:
+// that is for those who know what they want of it.
+bool CanBeLeftOut(const Obstacle& obstacle) {
+  const std::string property = obstacle.drop.substr(obstacle.drop.rfind('/') + 1);
+  return !property.empty() && !IsHostMap(property);
+}
+
+// Tries to make the guest's node; what stands against it, and what had to be left out. What cannot
+// cross is left out too, so that the table to write is one that has been tried.
 std::vector<Reason> Synthesise(const HostIndex& index, Inspection& inspection,
                                const InspectInput& input) {
   std::vector<Reason> reasons;
-  for (std::size_t at = 0; at < input.clocks.size() && !input.live; ++at) {
+  for (std::size_t at = 0; at < input.clocks.size(); ++at) {
     if (!input.clocks[at].rate_hz) inspection.unknown_rates.push_back(ClockName(input.clocks, at));
   }
   // What the CPU does not reach is no device to VFIO, and has nothing that a guest could reach.
   const bool is_line = inspection.regions.empty() && !inspection.interrupts.empty();
   if (!is_line && !HasReachedRegion(inspection)) return reasons;
   try {
+    const std::vector<Obstacle> obstacles = FindObstacles(PretendedFacts(index, inspection, input));
+    for (const Obstacle& obstacle : obstacles) {
+      reasons.push_back({Verdict::kNeedsBinding, obstacle.what, FixOf(obstacle)});
+    }
+    if (!std::all_of(obstacles.begin(), obstacles.end(), CanBeLeftOut)) return reasons;
+    inspection.drop = DropsOf(obstacles);
     const VmPlan plan = PlanPretendedVm({PretendedFacts(index, inspection, input)});
     inspection.guest_tree = BuildGuestTree(plan, {});
     inspection.left_out = plan.devices.front().left_out;
   } catch (const Error& error) {
+    inspection.drop.clear();
     reasons.push_back({Verdict::kNeedsBinding, error.what(), error.remedy()});
   }
   return reasons;
@@ -175,6 +197,7 @@ DeviceFacts PretendedFacts(const HostIndex& index, const Inspection& inspection,
                            const InspectInput& input) {
   DeviceFacts facts;
   facts.config.host = inspection.device;
+  facts.config.drop = inspection.drop;
   facts.config.dma = inspection.dma.behind_iommu() ? DmaMode::kIommu : DmaMode::kNone;
   for (const RegionView& view : inspection.regions) {
     if (!view.region.cpu_address) continue;

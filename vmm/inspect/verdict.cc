@@ -4,6 +4,7 @@
 #include <array>
 
 #include "vmm/inspect/inspect.h"
+#include "vmm/plan/obstacle.h"
 
 namespace microvm {
 namespace {
@@ -130,7 +131,7 @@ void JudgeDma(const Inspection& inspection, std::vector<Reason>& reasons) {
 }
 
 void JudgeSuppliers(const Inspection& inspection, std::vector<Reason>& reasons) {
-  if (!inspection.unknown_rates.empty()) {
+  if (!inspection.unknown_rates.empty() && !inspection.live) {
     reasons.push_back(
         {Verdict::kWithStubs,
          "only the running host knows the rate of its clocks: " + Join(inspection.unknown_rates),
@@ -214,7 +215,14 @@ std::string Toml(const Inspection& inspection) {
   for (const std::string& name : inspection.unknown_rates) {
     rates += (rates.empty() ? "" : ", ") + name + " = Hz";
   }
-  return rates.empty() ? toml : toml + "# clocks = { " + rates + " }\n";
+  if (!rates.empty()) toml += "# clocks = { " + rates + " }\n";
+  if (!inspection.drop.empty()) {
+    toml +=
+        "# What the guest's driver then has to do without; the reasons say what else would "
+        "help.\n" +
+        DropLine(inspection.drop) + "\n";
+  }
+  return toml;
 }
 
 }  // namespace

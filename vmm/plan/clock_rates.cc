@@ -20,21 +20,37 @@ std::string KeyOf(const DeviceFacts& facts, std::size_t index) {
 }  // namespace
 
 std::optional<std::uint64_t> ClockRate(const DeviceFacts& facts, std::size_t index) {
-  const ClockFacts& clock = facts.clocks[index];
-  const std::string key = KeyOf(facts, index);
-  const auto given = facts.config.clocks_hz.find(key);
-  const std::optional<std::uint64_t> rate_hz =
-      given != facts.config.clocks_hz.end() ? given->second : clock.rate_hz;
-  if (rate_hz && *rate_hz > UINT32_MAX) {
-    throw Error(facts.node_path + ": clocks: " + std::to_string(*rate_hz) +
-                " Hz is more than a fixed-clock node can say");
+  const auto given = facts.config.clocks_hz.find(KeyOf(facts, index));
+  return given != facts.config.clocks_hz.end() ? given->second : facts.clocks[index].rate_hz;
+}
+
+void CheckClockRates(const DeviceFacts& facts, const std::vector<bool>& dropped) {
+  std::string unknown;
+  std::string keys;
+  std::size_t count = 0;
+  for (std::size_t index = 0; index < facts.clocks.size(); ++index) {
+    if (dropped[index]) continue;
+    const std::optional<std::uint64_t> rate_hz = ClockRate(facts, index);
+    if (rate_hz && *rate_hz > UINT32_MAX) {
+      throw Error(facts.node_path + ": clocks: " + std::to_string(*rate_hz) +
+                  " Hz is more than a fixed-clock node can say");
+    }
+    const std::string& provider = facts.clocks[index].provider;
+    if (rate_hz || provider.empty()) continue;
+    const char* const separator = count++ == 0 ? "" : ", ";
+    const std::string key = KeyOf(facts, index);
+    unknown.append(separator).append("'" + key + "' (" + provider + ")");
+    keys.append(separator).append(key + " = 100000000");
   }
-  if (rate_hz || clock.provider.empty()) return rate_hz;
-  throw Error(facts.node_path + ": clocks: the rate of clock '" + key + "' (" + clock.provider +
-                  ") is not known",
-              "mount -t debugfs none /sys/kernel/debug, or add its rate in Hz to the [[platform]] "
-              "table of '" +
-                  facts.config.host + "':\nclocks = { " + key + " = 100000000 }");
+  if (count == 0) return;
+  throw Error(facts.node_path + ": clocks: the " +
+                  (count == 1 ? "rate of clock " + unknown + " is"
+                              : "rates of clocks " + unknown + " are") +
+                  " not known",
+              std::string("mount -t debugfs none /sys/kernel/debug, or add ") +
+                  (count == 1 ? "its rate" : "their rates") +
+                  " in Hz to the [[platform]] table of '" + facts.config.host + "':\nclocks = { " +
+                  keys + " }");
 }
 
 void CheckClockNames(const DeviceFacts& facts) {

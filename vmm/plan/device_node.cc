@@ -26,20 +26,6 @@ enum class Place {
   kBeside,  // a node of mere data elsewhere in the tree, or below such
 };
 
-// Whether the target of a reference can be given to the guest as well, rather than be the host's.
-bool CanBePassedToo(const Reference& reference) {
-  switch (reference.supplier) {
-    case SupplierClass::kGpio:
-    case SupplierClass::kDmaChannel:
-    case SupplierClass::kMailbox:
-    case SupplierClass::kPhy:
-    case SupplierClass::kEthernetPhy:
-      return !reference.target.Strings("compatible").empty();
-    default:
-      return false;
-  }
-}
-
 // Makes the guest's node of one device by the rules of the header.
 class NodeMaker {
  public:
@@ -53,8 +39,24 @@ class NodeMaker {
         next_phandle_(next_phandle) {}
 
   void Make() {
-    device_.node = Copy(host_, Place::kDevice);
+    CopyNodes();
+    ThrowIfAny(obstacles_, facts_.config.host);
     AddOwnProperties();
+    AddPhandles(host_, device_.node);
+    for (std::size_t at = 0; at < beside_.size(); ++at) {
+      AddPhandles(beside_[at], device_.companions[at]);
+    }
+  }
+
+  std::vector<Obstacle> FindObstacles() {
+    CopyNodes();
+    return std::move(obstacles_);
+  }
+
+ private:
+  // What can be copied of the device's node and those that come with it; the rest are obstacles.
+  void CopyNodes() {
+    device_.node = Copy(host_, Place::kDevice);
     // A copied node may refer to further ones, which then stand behind it here.
     // NOLINTNEXTLINE(modernize-loop-convert): the list grows
     for (std::size_t at = 0; at < beside_.size(); ++at) {
@@ -63,41 +65,17 @@ class NodeMaker {
       copy.name = BaseName(from) + "-" + std::to_string(phandles_.at(from.path()));
       device_.companions.push_back(std::move(copy));
     }
-    AddPhandles(host_, device_.node);
-    for (std::size_t at = 0; at < beside_.size(); ++at) {
-      AddPhandles(beside_[at], device_.companions[at]);
+    if (LeftOutReason(host_, "clocks", Place::kDevice)) return;
+    try {
+      CheckClockRates(facts_, DroppedClocks());
+    } catch (const Error& error) {
+      obstacles_.push_back({error.what(), error.remedy(), ""});
     }
   }
 
- private:
   void LeaveOut(const DtNode& node, std::string_view property, std::string_view reason) {
     device_.left_out.push_back(node.path() + ": " + std::string(property) + ": " +
                                std::string(reason));
-  }
-
-  // `first`: what may help without dropping it; "": nothing.
-  [[noreturn]] void Refuse(const DtNode& from, std::string_view property, const std::string& why,
-                           const std::string& first = {}) {
-    throw Error(from.path() + ": the property '" + std::string(property) + "' " + why,
-                (first.empty() ? "if" : first + "; or, if") +
-                    " the guest's driver can do without it, add to the [[platform]] table of '" +
-                    facts_.config.host + "':\ndrop = [\"" + NameToDrop(from, property) + "\"]");
-  }
-
-  // What leaves out this property and no other.
-  [[nodiscard]] std::string NameToDrop(const DtNode& from, std::string_view property) const {
-    const std::string path = from.path();
-    const std::string prefix = facts_.node_path + "/";
-    if (!path.starts_with(prefix)) return std::string(property);
-    return path.substr(prefix.size()) + "/" + std::string(property);
-  }
-
-  [[noreturn]] void RefuseReference(const DtNode& from, const Reference& reference) {
-    const std::string target = reference.target.path();
-    Refuse(from, reference.property,
-           "refers to something the guest does not have: " +
-               std::string(ToString(reference.supplier)) + " " + target,
-           CanBePassedToo(reference) ? "pass " + target + " through too" : "");
   }
 
   PlannedNode Copy(const DtNode& from, Place place) {
@@ -138,7 +116,7 @@ class NodeMaker {
     if (place == Place::kDevice && binding_ != nullptr) {
       if (const BoundProperty* bound = binding_->Find(name)) {
         if (bound->action == BoundProperty::Action::kRefuse) {
-          Refuse(from, name, "cannot cross: " + std::string(bound->reason));
+          Refuse(facts_, from, name, "cannot cross: " + std::string(bound->reason));
         }
         return std::string(bound->reason);
       }
@@ -151,6 +129,17 @@ class NodeMaker {
   }
 
   void CopyProperty(const DtNode& from, const DtProperty& property, Place place, PlannedNode& to) {
+    if (obstacles_.size() == kMostObstacles) return;
+    try {
+      TryProperty(from, property, place, to);
+    } catch (const ObstacleError& error) {
+      obstacles_.push_back(error.obstacle());
+    } catch (const Error& error) {
+      obstacles_.push_back({error.what(), error.remedy(), NameToDrop(facts_, from, property.name)});
+    }
+  }
+
+  void TryProperty(const DtNode& from, const DtProperty& property, Place place, PlannedNode& to) {
     const std::string_view name = property.name;
     const bool is_device = place == Place::kDevice;
     if (is_device && facts_.config.properties.contains(std::string(name))) return;
@@ -164,13 +153,13 @@ class NodeMaker {
     if (is_device && IsRewritten(name)) return;
     if (is_device && !list.empty()) return CopyNames(property, list, to);
     if (name == "interrupt-parent") return CopyInterruptParent(property, to);
-    if (IsHostMap(name)) Refuse(from, name, "refers to something the guest does not have");
+    if (IsHostMap(name)) Refuse(facts_, from, name, "refers to something the guest does not have");
     const std::vector<Reference> references = References(*facts_.tree, from, property);
     if (name.starts_with("interrupts") && !HasAllTargets(references) && IsEthernetPhy(from)) {
       return LeaveOut(from, name, "the guest polls the PHY");
     }
     if (name == "interrupts") {
-      if (!HasAllTargets(references)) RefuseReference(from, references.front());
+      if (!HasAllTargets(references)) RefuseReference(facts_, from, references.front());
     } else if (!references.empty()) {
       return CopyReferences(from, property, references, place, to);
     }
@@ -271,7 +260,7 @@ class NodeMaker {
     }
     if (reference.supplier == SupplierClass::kReset) return StubReset(from);
     if (reference.property == "clocks") return {AddClock(RateBelow(from, reference))};
-    RefuseReference(from, reference);
+    RefuseReference(facts_, from, reference);
   }
 
   // The rate of a clock of a node below.
@@ -281,12 +270,12 @@ class NodeMaker {
         found != facts_.clocks_below.end() && reference.index < found->second.size();
     const ClockFacts* const clock = is_read ? &found->second[reference.index] : nullptr;
     if (clock == nullptr || !clock->rate_hz) {
-      Refuse(from, "clocks",
+      Refuse(facts_, from, "clocks",
              "refers to a clock whose rate is not known: " + reference.target.path(),
              "mount -t debugfs none /sys/kernel/debug");
     }
     if (*clock->rate_hz > UINT32_MAX) {
-      Refuse(from, "clocks", "refers to a clock faster than a fixed-clock node can say");
+      Refuse(facts_, from, "clocks", "refers to a clock faster than a fixed-clock node can say");
     }
     return *clock->rate_hz;
   }
@@ -306,6 +295,10 @@ class NodeMaker {
   std::uint32_t AddClock(std::uint64_t rate_hz) {
     device_.clocks.push_back({next_phandle_, "clock-" + std::to_string(next_phandle_), rate_hz});
     return next_phandle_++;
+  }
+
+  [[nodiscard]] std::vector<bool> DroppedClocks() const {
+    return DroppedEntries(facts_, host_, "clocks", facts_.clocks.size());
   }
 
   void AddOwnProperties();
@@ -332,6 +325,7 @@ class NodeMaker {
   std::uint32_t& next_phandle_;
   std::map<std::string, std::uint32_t> phandles_;  // of the nodes that are copied, by path
   std::vector<DtNode> beside_;                     // nodes of mere data, each once
+  std::vector<Obstacle> obstacles_;
 };
 
 void NodeMaker::AddOwnProperties() {
@@ -365,7 +359,7 @@ void NodeMaker::AddCoherence() {
 }
 
 void NodeMaker::AddClocks() {
-  const std::vector<bool> dropped = DroppedEntries(facts_, host_, "clocks", facts_.clocks.size());
+  const std::vector<bool> dropped = DroppedClocks();
   std::vector<std::uint32_t> phandles;
   for (std::size_t index = 0; index < facts_.clocks.size(); ++index) {
     if (dropped[index]) continue;
@@ -378,15 +372,26 @@ void NodeMaker::AddClocks() {
       {"clocks", CellBytes(phandles), "fixed clocks at the host's rates"});
 }
 
-}  // namespace
-
-void MakeDeviceNode(const DeviceFacts& facts, PlannedDevice& device, std::uint32_t& next_phandle,
-                    const PassedNodes& passed) {
+// The device's node; throws Error if the configuration does not fit it.
+DtNode HostNode(const DeviceFacts& facts) {
   const auto host = facts.tree->Find(facts.node_path);
   if (!host) throw Error("the host's device tree has no node " + facts.node_path);
   AtKey(facts, "drop", [&] { CheckDrop(facts, *host); });
   AtKey(facts, "clocks", [&] { CheckClockNames(facts); });
-  NodeMaker(facts, *host, passed, device, next_phandle).Make();
+  return *host;
+}
+
+}  // namespace
+
+void MakeDeviceNode(const DeviceFacts& facts, PlannedDevice& device, std::uint32_t& next_phandle,
+                    const PassedNodes& passed) {
+  NodeMaker(facts, HostNode(facts), passed, device, next_phandle).Make();
+}
+
+std::vector<Obstacle> FindObstacles(const DeviceFacts& facts) {
+  PlannedDevice device{};
+  std::uint32_t next_phandle = 1;
+  return NodeMaker(facts, HostNode(facts), {}, device, next_phandle).FindObstacles();
 }
 
 }  // namespace microvm

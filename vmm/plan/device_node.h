@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
+#include "vmm/plan/obstacle.h"
 #include "vmm/plan/vm_plan.h"
 
 namespace microvm {
@@ -14,8 +17,8 @@ using PassedNodes = std::map<std::string, std::uint32_t>;
 
 // Fills `device.node`, `companions`, `clocks`, `resets` and `left_out` from the host's node by the
 // rules below; `device.regions`, `interrupts` and `phandle` are decided already. Further phandles
-// are taken from `next_phandle` on. Throws Error naming the node and the property that cannot
-// cross, with the remedy.
+// are taken from `next_phandle` on. Throws Error naming the node and each property that cannot
+// cross, with the remedies.
 //
 // For each property the first rule that holds:
 // - the configuration sets it, or leaves it out (`properties`, `drop`);
@@ -32,5 +35,11 @@ using PassedNodes = std::map<std::string, std::uint32_t>;
 // the device whose interrupt the guest cannot have is polled.
 void MakeDeviceNode(const DeviceFacts& facts, PlannedDevice& device, std::uint32_t& next_phandle,
                     const PassedNodes& passed = {});
+
+// What MakeDeviceNode would throw for; at most kMostObstacles. Throws Error if the configuration
+// drops or sets what the node does not have.
+std::vector<Obstacle> FindObstacles(const DeviceFacts& facts);
+// A node with more is no device: it stands for a whole bus.
+inline constexpr std::size_t kMostObstacles = 64;
 
 }  // namespace microvm

@@ -22,8 +22,8 @@ bool CanReach(const DeviceFacts& device, GuestAddress start, std::uint64_t size_
 }
 
 // The first device that cannot be given this RAM; null if all can.
-const DeviceFacts* Obstacle(const std::vector<DeviceFacts>& devices, std::uint64_t start,
-                            std::uint64_t size_bytes) {
+const DeviceFacts* DeviceInTheWay(const std::vector<DeviceFacts>& devices, std::uint64_t start,
+                                  std::uint64_t size_bytes) {
   const auto found = std::find_if(devices.begin(), devices.end(), [&](const DeviceFacts& device) {
     return !CanReach(device, {start}, size_bytes);
   });
@@ -58,7 +58,7 @@ std::vector<AddressRange> HostsOwn(const std::vector<DeviceFacts>& devices,
                       " address bits it gives a guest",
                   "have its huge pages below that: on a host with NUMA nodes, bind them to one");
     }
-    const DeviceFacts* obstacle = Obstacle(devices, range.start().value, range.size_bytes());
+    const DeviceFacts* obstacle = DeviceInTheWay(devices, range.start().value, range.size_bytes());
     if (obstacle == nullptr) continue;
     throw Error("memory.identity_file: the host gave memory at " + ToString(range) +
                 ", which the IOMMU of '" + obstacle->config.host + "' cannot map");
@@ -83,7 +83,7 @@ std::vector<AddressRange> PlaceRam(const VmConfig& config, const std::vector<Dev
   const DeviceFacts* obstacle = nullptr;
   for (const std::uint64_t start : Candidates(devices, layout.ram_start.value, alignment)) {
     if (start > end - size) break;
-    const DeviceFacts* found = Obstacle(devices, start, size);
+    const DeviceFacts* found = DeviceInTheWay(devices, start, size);
     if (found == nullptr) return {AddressRange({start}, size)};
     if (obstacle == nullptr) obstacle = found;
   }
