@@ -9,6 +9,7 @@
 
 #include "tests/fakes/exceptions.h"
 #include "tests/fakes/host_tree.h"
+#include "vmm/config/vm_config.h"
 #include "vmm/host/error.h"
 #include "vmm/inspect/host_index.h"
 #include "vmm/inspect/inspect.h"
@@ -18,6 +19,7 @@ namespace microvm {
 namespace {
 
 using fakes::ChainOf;
+using fakes::Contains;
 using Paths = std::vector<std::string>;
 
 const HostIndex& Neighbours() {
@@ -71,7 +73,7 @@ TEST_CASE("a line is the same by whatever way: straight, by a list, through a ne
 }
 
 TEST_CASE("devices on a PCI bus have the lines of its map, and no other") {
-  CHECK(LineSharersOf("/spi-50") == Paths{"/pcie@1000000"});
+  CHECK(LineSharersOf("/spi-50") == Paths{"/pcie@1000000", "/busy-master@5001000"});
   CHECK(LineSharersOf("/spi-0").empty());
 }
 
@@ -106,6 +108,42 @@ TEST_CASE("registers of a system controller are for others to use, but not to be
   CHECK(RefusalOf("/in-system@4001000").empty());
   CHECK(RefusalOf("/system@4000000") ==
         "region 0 has registers that the host uses for /in-system@4001000");
+}
+
+// A machine's TOML with the second of the tables to choose from, without their "# ".
+std::string SecondChoice(const std::string& choices) {
+  std::string text = "[boot]\nkernel = \"Image\"\n";
+  for (std::size_t at = choices.find("## DANGEROUS"); at < choices.size();) {
+    const std::size_t end = choices.find('\n', at) + 1;
+    const std::string line = choices.substr(at, end - at);
+    text += line.starts_with("# ") ? line.substr(2) : line;
+    at = end;
+  }
+  for (const std::string placeholder : {"VALUE", "OFFSET"}) {
+    text.replace(text.find(placeholder), placeholder.size(), "0");
+  }
+  return text;
+}
+
+TEST_CASE("what is refused for its DMA alone has a table for guests that are trusted with it") {
+  const Inspection master = Inspect(Neighbours(), Neighbour("/master@5000000"), {});
+  CHECK(master.verdict == Verdict::kRefused);
+  CHECK(Contains(master.reasons.front().fix, "dma = \"identity\""));
+  for (std::size_t at = 0; at < master.toml.size(); at = master.toml.find('\n', at) + 1) {
+    CHECK(master.toml[at] == '#');  // it is for the user to choose
+  }
+  const VmConfig config = ParseVmConfig(SecondChoice(master.toml), "vm.toml");
+  REQUIRE(config.platform.size() == 1);
+  CHECK(config.platform[0].host == "5000000.master");
+  CHECK(config.platform[0].dma == DmaMode::kIdentity);
+  CHECK(config.platform[0].drop == Paths{"vdd-supply"});
+  CHECK(config.platform[0].reset.recipe.size() == 1);
+  CHECK(config.memory.identity_file == "/dev/hugepages/guest");
+}
+
+TEST_CASE("what is refused for more than its DMA has no table") {
+  // It shares a line, too.
+  CHECK(Inspect(Neighbours(), Neighbour("/busy-master@5001000"), {}).toml.empty());
 }
 
 }  // namespace

@@ -126,7 +126,20 @@ TEST_CASE("what keeps a device with the host is a reason to refuse it") {
   CHECK(refused("shared-a@a000", "the host uses for /bus@80000000/shared-b@b000"));
   CHECK(refused("circling@d000", "it leads in a circle"));
   CHECK(refused("dma-a@11000", "VFIO does not accept its IOMMU /iommu@fd900000 (arm-smmu)"));
-  CHECK(refused("dma-d@14000", "it does DMA"));
+}
+
+TEST_CASE("what is refused for its DMA alone has a table for those who know that it does none") {
+  const Inspection free = Of("dma-d@14000");
+  CHECK(free.verdict == Verdict::kRefused);
+  CHECK(HasReason(free, Verdict::kRefused, "it does DMA"));
+  CHECK_FALSE(free.host_fixes.empty());
+  // Memory has other addresses on its bus: dma = "identity" could not be.
+  CHECK(free.toml ==
+        "## Refused for its DMA alone. Whoever knows better takes the \"# \" from a table:\n"
+        "## It is known to do no DMA.\n"
+        "# [[platform]]\n# host = \"80014000.dma-d\"\n# dma = \"none\"\n"
+        "# ignore_dma_signs = true\n");
+  CHECK_FALSE(Contains(free.reasons.front().fix, "identity"));
 }
 
 TEST_CASE("a device with neither registers nor interrupts has nothing to hand over") {

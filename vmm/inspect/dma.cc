@@ -109,6 +109,12 @@ IommuFacts ReadIommu(const DtNode& device, const Reference& reference) {
 
 }  // namespace
 
+bool DmaFacts::moves_addresses() const {
+  return std::any_of(windows.begin(), windows.end(), [](const DmaWindow& window) {
+    return window.bus_address != window.cpu_address;
+  });
+}
+
 DmaFacts ReadDma(const HostIndex& index, const NodeFacts& device) {
   DmaFacts facts;
   for (const Reference& reference : device.references) {

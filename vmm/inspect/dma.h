@@ -22,11 +22,13 @@ struct IommuFacts {
 struct DmaFacts {
   std::vector<IommuFacts> iommus;  // of enabled IOMMUs only: the host ignores others
   std::vector<std::string> signs;  // that it is a bus master
-  std::vector<DmaWindow> windows;  // of the buses above; empty: all memory at its own address
+  std::vector<DmaWindow> windows;  // ReadDmaWindows; empty: all memory at its own address
   bool coherent = false;           // drivers/of/address.c of Linux: of_dma_is_coherent
   bool isolated_msi = false;       // its MSIs go to an ITS; else VFIO wants allow_unsafe_interrupts
 
   [[nodiscard]] bool behind_iommu() const { return !iommus.empty(); }
+  // Whether memory has other addresses for it than for the CPU.
+  [[nodiscard]] bool moves_addresses() const;
 };
 
 // Throws Error naming the node if `dma-ranges` is malformed.

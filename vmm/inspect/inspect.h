@@ -27,6 +27,9 @@ DeviceFacts PretendedFacts(const HostIndex& index, const Inspection& inspection,
 // Whether the CPU reaches any of its registers.
 bool HasReachedRegion(const Inspection& inspection);
 
+// Whether an IOMMU stands before it.
+bool BehindIommu(const Inspection& inspection);
+
 // The node that a user means: a path, "ff070000.canfd" or "canfd@ff070000". Throws Error with
 // what looks similar.
 DtNode FindNode(const HostIndex& index, const std::string& name);

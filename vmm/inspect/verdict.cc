@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Facts to verdict, reasons, fixes and the TOML to write.
+// Facts to verdict, reasons and fixes.
 #include <algorithm>
 #include <array>
 
 #include "vmm/inspect/inspect.h"
-#include "vmm/plan/obstacle.h"
+#include "vmm/inspect/platform_table.h"
 
 namespace microvm {
 namespace {
@@ -20,12 +20,6 @@ constexpr const char* kTakeFirst =
 
 bool IsBound(const Inspection& inspection) {
   return inspection.live && inspection.live->bound_to_vfio;
-}
-
-// The kernel has the last word where it has spoken: a group says whether there is an IOMMU.
-bool BehindIommu(const Inspection& inspection) {
-  if (inspection.live && inspection.live->iommu_group) return !inspection.live->no_iommu;
-  return inspection.dma.behind_iommu();
 }
 
 void JudgeNode(const Inspection& inspection, std::vector<Reason>& reasons) {
@@ -111,6 +105,11 @@ void JudgeInterrupts(const Inspection& inspection, std::vector<Reason>& reasons)
   }
 }
 
+// DMA that nothing keeps from the host's memory, by the looks of it.
+bool DoesFreeDma(const Inspection& inspection) {
+  return !BehindIommu(inspection) && !inspection.dma.signs.empty();
+}
+
 void JudgeDma(const Inspection& inspection, std::vector<Reason>& reasons) {
   const bool kernel_accepted = IsBound(inspection) && !inspection.live->no_iommu;
   for (const IommuFacts& iommu : inspection.dma.iommus) {
@@ -120,13 +119,16 @@ void JudgeDma(const Inspection& inspection, std::vector<Reason>& reasons) {
                                 (iommu.driver.empty() ? "" : " (" + iommu.driver + ")") + ": " +
                                 iommu.why});
   }
-  if (!BehindIommu(inspection) && !inspection.dma.signs.empty()) {
+  if (DoesFreeDma(inspection)) {
     reasons.push_back(
         {Verdict::kRefused,
          "it does DMA, by the looks of it (" + Join(inspection.dma.signs) +
              "), and no IOMMU stands before it",
-         "if it is known to do none: dma = \"none\" and ignore_dma_signs = true; if the guest "
-         "may be trusted with all of the host's memory: dma = \"identity\""});
+         std::string("if it is known to do none: dma = \"none\" and ignore_dma_signs = true") +
+             (inspection.dma.moves_addresses()
+                  ? ""
+                  : "; if the guest may be trusted with all of the host's memory: dma = "
+                    "\"identity\"")});
   }
 }
 
@@ -207,29 +209,17 @@ std::vector<std::string> HostFixes(const Inspection& inspection) {
   return fixes;
 }
 
-std::string Toml(const Inspection& inspection) {
-  const DmaMode dma = BehindIommu(inspection) ? DmaMode::kIommu : DmaMode::kNone;
-  std::string toml = "[[platform]]\nhost = \"" + inspection.device + "\"\ndma = \"" +
-                     std::string(ToString(dma)) + "\"\n";
-  std::string rates;
-  for (const std::string& name : inspection.unknown_rates) {
-    rates += (rates.empty() ? "" : ", ") + name + " = Hz";
-  }
-  if (!rates.empty()) toml += "# clocks = { " + rates + " }\n";
-  if (!inspection.drop.empty()) {
-    toml +=
-        "# What the guest's driver then has to do without; the reasons say what else would "
-        "help.\n" +
-        DropLine(inspection.drop) + "\n";
-  }
-  return toml;
-}
-
 }  // namespace
 
 const char* ToString(Verdict verdict) {
   constexpr std::array kWords = {"as is", "with stubs", "needs binding", "refused"};
   return kWords.at(static_cast<std::size_t>(verdict));
+}
+
+// The kernel has the last word where it has spoken: a group says whether there is an IOMMU.
+bool BehindIommu(const Inspection& inspection) {
+  if (inspection.live && inspection.live->iommu_group) return !inspection.live->no_iommu;
+  return inspection.dma.behind_iommu();
 }
 
 bool HasReachedRegion(const Inspection& inspection) {
@@ -256,9 +246,13 @@ void Judge(Inspection& inspection, std::vector<Reason> synthesis) {
     reasons.insert(reasons.begin(), {Verdict::kAsIs, "nothing of its node has to be replaced"});
   }
   inspection.verdict = reasons.front().verdict;
-  if (inspection.verdict == Verdict::kRefused) return;
+  const auto refusals = std::count_if(reasons.begin(), reasons.end(), [](const Reason& reason) {
+    return reason.verdict == Verdict::kRefused;
+  });
+  const bool for_dma_alone = refusals == 1 && DoesFreeDma(inspection);
+  if (refusals > 0 && !for_dma_alone) return;
   inspection.host_fixes = HostFixes(inspection);
-  inspection.toml = Toml(inspection);
+  inspection.toml = for_dma_alone ? DmaChoices(inspection) : PlatformTable(inspection);
 }
 
 }  // namespace microvm
