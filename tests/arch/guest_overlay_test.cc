@@ -96,6 +96,56 @@ TEST_CASE("an overlay's new node may not lie where something of the guest's is")
   CHECK(at("new@14006000", 0x1400'6000).empty());
 }
 
+TEST_CASE("addresses of a new bus are as wide as those of the bus above, if it does not say") {
+  CHECK(Merged("/",
+               [](FdtWriter& fdt) {
+                 fdt.Node("bus", [&] {
+                   fdt.Cells("#address-cells", {1});
+                   fdt.Cells("#size-cells", {1});
+                   fdt.Flag("ranges");
+                   fdt.Node("inner", [&] {
+                     fdt.Flag("ranges");
+                     fdt.Node("new@9000000", [&] { fdt.Cells("reg", {0x0900'0000, 0x1000}); });
+                   });
+                 });
+               }) ==
+        "overlay x.dtbo: /bus/inner/new@9000000: reg: 0x9000000-0x9000fff is taken by "
+        "/serial@9000000\n");
+}
+
+TEST_CASE("two new nodes of one overlay may not be in each other's way") {
+  const auto both = [](std::uint64_t start, std::uint32_t spi) {
+    return Merged("/", [&](FdtWriter& fdt) {
+      fdt.Node("first", [&] {
+        fdt.Cells64("reg", {0x5000'0000, 0x2000});
+        fdt.Cells("interrupts", {0, 40, 4});
+      });
+      fdt.Node("second", [&] {
+        fdt.Cells64("reg", {start, 0x1000});
+        fdt.Cells("interrupts", {0, spi, 4, 0, spi, 4});
+      });
+    });
+  };
+  // libfdt puts what is new in front.
+  CHECK(both(0x5000'1000, 41) ==
+        "overlay x.dtbo: /first: reg: 0x50000000-0x50001fff is taken by /second\n");
+  CHECK(both(0x5000'2000, 40) ==
+        "overlay x.dtbo: /first: interrupts: SPI 40 is taken by /second\n");
+  CHECK(both(0x5000'2000, 41).empty());
+}
+
+TEST_CASE("a new node lies in the registers of the one that it is a part of") {
+  CHECK(Merged("/", [](FdtWriter& fdt) {
+          fdt.Node("whole", [&] {
+            fdt.Cells("#address-cells", {2});
+            fdt.Cells("#size-cells", {2});
+            fdt.Flag("ranges");
+            fdt.Cells64("reg", {0x5000'0000, 0x2000});
+            fdt.Node("part", [&] { fdt.Cells64("reg", {0x5000'1000, 0x1000}); });
+          });
+        }).empty());
+}
+
 TEST_CASE("an overlay's reserved memory lies in RAM, and its addresses on a bus are no addresses") {
   const auto reserve = [](FdtWriter& fdt) {
     fdt.Node("reserved-memory", [&] {
@@ -121,6 +171,16 @@ TEST_CASE("an overlay's new node may not have an interrupt that something of the
   };
   CHECK(with_spi(1) == "overlay x.dtbo: /new: interrupts: SPI 1 is taken by /canfd@14000000\n");
   CHECK(with_spi(2).empty());
+  const auto extended = [](const std::vector<std::uint32_t>& cells) {
+    return Merged("/", [&](FdtWriter& fdt) {
+      fdt.Node("new", [&] { fdt.Cells("interrupts-extended", cells); });
+    });
+  };
+  CHECK(extended({1, 0, 1, 4}) ==
+        "overlay x.dtbo: /new: interrupts: SPI 1 is taken by /canfd@14000000\n");
+  CHECK(extended({1, 1, 1, 4}).empty());  // a PPI
+  CHECK(extended({1, 0, 1}) ==
+        "overlay x.dtbo\n  /new: interrupts-extended: the last entry is cut short\n");
 }
 
 TEST_CASE("an overlay adds no memory") {

@@ -263,4 +263,11 @@ std::optional<DtNode> InterruptParent(const DeviceTree& tree, const DtNode& node
   return std::nullopt;
 }
 
+std::uint32_t CellsBelow(const DtNode& node, std::string_view name) {
+  for (std::optional<DtNode> at = node; at; at = at->parent()) {
+    if (const auto cells = at->Cell(name)) return *cells;
+  }
+  return 1;
+}
+
 }  // namespace microvm

@@ -120,4 +120,9 @@ std::vector<std::optional<DtReference>> ReadReferences(const DeviceTree& tree, c
 // one has `#interrupt-cells` (drivers/of/irq.c of Linux: of_irq_find_parent). Nothing if none has.
 std::optional<DtNode> InterruptParent(const DeviceTree& tree, const DtNode& node);
 
+// The number of cells that the addresses (`name`: "#address-cells") or sizes below a node have: its
+// own, else those of the nearest node above that says, else 1. The Devicetree Specification has it
+// otherwise, but Linux reads trees so (drivers/of/base.c: of_bus_n_addr_cells).
+std::uint32_t CellsBelow(const DtNode& node, std::string_view name);
+
 }  // namespace microvm

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "vmm/fdt/references.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -46,8 +47,8 @@ std::vector<Range> Registers(const DtNode& node) {
   const auto bus = node.parent();
   const auto reg = node.Property("reg");
   if (!bus || !reg || !HandsAddressesOn(*bus)) return registers;
-  const std::size_t address = bus->Cell("#address-cells").value_or(2);
-  const std::size_t size = bus->Cell("#size-cells").value_or(1);
+  const std::size_t address = CellsBelow(*bus, "#address-cells");
+  const std::size_t size = CellsBelow(*bus, "#size-cells");
   const auto cells = reg->Cells();
   if (!cells || address > kMaximumCells || size > kMaximumCells || size == 0) return registers;
   for (std::size_t at = 0; cells->size() - at >= address + size; at += address + size) {
@@ -61,15 +62,22 @@ std::vector<Range> Registers(const DtNode& node) {
   return registers;
 }
 
-// The SPIs of a node's `interrupts`, if they are the GIC's.
+bool IsInterrupts(std::string_view property) {
+  return property == "interrupts" || property == "interrupts-extended";
+}
+
+// The SPIs of a node: what it has of the controller that the whole tree's interrupts go to.
 std::vector<std::uint32_t> Spis(const DeviceTree& tree, const DtNode& node) {
   std::vector<std::uint32_t> spis;
-  const auto interrupts = node.Property("interrupts");
-  const auto controller = InterruptParent(tree, node);
-  if (!interrupts || !controller || controller->Cell("#interrupt-cells") != kGicCells) return spis;
-  const auto cells = interrupts->Cells();
-  for (std::size_t at = 0; cells && cells->size() - at >= kGicCells; at += kGicCells) {
-    if ((*cells)[at] == kSpi) spis.push_back((*cells)[at + 1]);
+  const auto gic = InterruptParent(tree, tree.root());
+  for (const DtProperty& property : node.properties()) {
+    if (!IsInterrupts(property.name)) continue;
+    for (const Reference& reference : References(tree, node, property)) {
+      const auto& cells = reference.arguments;
+      if (reference.target == gic && cells.size() == kGicCells && cells[0] == kSpi) {
+        spis.push_back(cells[1]);
+      }
+    }
   }
   return spis;
 }
@@ -80,17 +88,33 @@ bool IsMemory(const DtNode& node) {
   return node.Strings("device_type") == std::vector<std::string>{"memory"};
 }
 
-// What a tree's nodes have.
-struct Taken {
-  std::vector<Owned> registers;
-  std::map<std::uint32_t, std::string> spis;
-
-  explicit Taken(const DeviceTree& tree) {
-    for (const DtNode& node : tree.AllNodes()) {
-      for (const Range& range : Registers(node)) registers.push_back({range, node.path()});
-      for (const std::uint32_t spi : Spis(tree, node)) spis.try_emplace(spi, node.path());
-    }
+// Registers and interrupts, and whose they are.
+class Taken {
+ public:
+  void AddRegisters(const DtNode& node) {
+    for (const Range& range : Registers(node)) registers_.push_back({range, node.path()});
   }
+  void AddSpis(const DeviceTree& tree, const DtNode& node) {
+    for (const std::uint32_t spi : Spis(tree, node)) spis_.try_emplace(spi, node.path());
+  }
+
+  // The owner of any of the registers; "" if all are free. What lies in a node above `node` is its.
+  [[nodiscard]] std::string OwnerOf(const Range& range, const DtNode& node) const {
+    const std::string path = node.path();
+    for (const Owned& other : registers_) {
+      const bool is_apart = range.start > other.range.last || other.range.start > range.last;
+      if (!is_apart && !path.starts_with(other.owner + "/")) return other.owner;
+    }
+    return "";
+  }
+  [[nodiscard]] std::string OwnerOf(std::uint32_t spi) const {
+    const auto found = spis_.find(spi);
+    return found == spis_.end() ? "" : found->second;
+  }
+
+ private:
+  std::vector<Owned> registers_;
+  std::map<std::uint32_t, std::string> spis_;
 };
 
 [[noreturn]] void Refuse(const std::string& file, const DtNode& node, const std::string& property,
@@ -100,18 +124,30 @@ struct Taken {
 
 void CheckRegisters(const Taken& taken, const DtNode& node, const std::string& file) {
   for (const Range& range : Registers(node)) {
-    for (const Owned& other : taken.registers) {
-      if (range.start > other.range.last || other.range.start > range.last) continue;
-      Refuse(file, node, "reg",
-             Hex(range.start) + "-" + Hex(range.last) + " is taken by " + other.owner);
-    }
+    const std::string owner = taken.OwnerOf(range, node);
+    if (owner.empty()) continue;
+    Refuse(file, node, "reg", Hex(range.start) + "-" + Hex(range.last) + " is taken by " + owner);
+  }
+}
+
+void CheckSpis(const Taken& taken, const DeviceTree& tree, const DtNode& node,
+               const std::string& file) {
+  const auto spis = WithContext(Error("overlay " + file), [&] { return Spis(tree, node); });
+  for (const std::uint32_t spi : spis) {
+    const std::string owner = taken.OwnerOf(spi);
+    if (owner.empty()) continue;
+    Refuse(file, node, "interrupts", "SPI " + std::to_string(spi) + " is taken by " + owner);
   }
 }
 
 }  // namespace
 
 void CheckAdditions(const DeviceTree& before, const DeviceTree& after, const std::string& file) {
-  const Taken taken(before);
+  Taken taken;
+  for (const DtNode& node : before.AllNodes()) {
+    taken.AddRegisters(node);
+    taken.AddSpis(before, node);
+  }
   for (const DtNode& node : after.AllNodes()) {
     const auto there = before.Find(node.path());
     const auto is_new = [&](std::string_view property) {
@@ -121,13 +157,13 @@ void CheckAdditions(const DeviceTree& before, const DeviceTree& after, const std
       Refuse(file, node, "device_type", "the guest's memory is decided by the plan",
              "memory.size says how much there is");
     }
-    if (is_new("reg") && !IsReservedMemory(node)) CheckRegisters(taken, node, file);
-    if (!is_new("interrupts")) continue;
-    for (const std::uint32_t spi : Spis(after, node)) {
-      const auto other = taken.spis.find(spi);
-      if (other == taken.spis.end()) continue;
-      Refuse(file, node, "interrupts",
-             "SPI " + std::to_string(spi) + " is taken by " + other->second);
+    if (is_new("reg") && !IsReservedMemory(node)) {
+      CheckRegisters(taken, node, file);
+      taken.AddRegisters(node);
+    }
+    if (is_new("interrupts") || is_new("interrupts-extended")) {
+      CheckSpis(taken, after, node, file);
+      taken.AddSpis(after, node);
     }
   }
 }

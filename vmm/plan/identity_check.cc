@@ -21,9 +21,9 @@ std::uint64_t Value(std::span<const std::uint32_t> cells) {
 std::vector<AddressRange> Windows(const DtNode& bus, const std::vector<std::uint32_t>& cells) {
   constexpr std::size_t kMaximumCells = 2;
   const std::optional<DtNode> parent = bus.parent();
-  const std::size_t child_cells = bus.Cell("#address-cells").value_or(2);
-  const std::size_t size_cells = bus.Cell("#size-cells").value_or(1);
-  const std::size_t parent_cells = parent ? parent->Cell("#address-cells").value_or(2) : 0;
+  const std::size_t child_cells = CellsBelow(bus, "#address-cells");
+  const std::size_t size_cells = CellsBelow(bus, "#size-cells");
+  const std::size_t parent_cells = parent ? CellsBelow(*parent, "#address-cells") : 0;
   const std::size_t entry_cells = child_cells + parent_cells + size_cells;
   if (child_cells > kMaximumCells || parent_cells > kMaximumCells || size_cells > kMaximumCells ||
       child_cells == 0 || parent_cells == 0 || size_cells == 0 || cells.size() % entry_cells != 0) {

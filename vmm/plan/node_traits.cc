@@ -23,13 +23,6 @@ bool IsEthernetPhy(const DtNode& node) {
          (node.parent() && BaseName(*node.parent()) == "mdio");
 }
 
-std::uint32_t CellsBelow(const DtNode& node, std::string_view name) {
-  for (std::optional<DtNode> at = node; at; at = at->parent()) {
-    if (const auto cells = at->Cell(name)) return *cells;
-  }
-  return 1;
-}
-
 std::optional<DmaCoherence> FindDmaCoherence(const DtNode& node) {
   for (std::optional<DtNode> at = node; at; at = at->parent()) {
     if (at->Property("dma-coherent")) return DmaCoherence{*at, true};

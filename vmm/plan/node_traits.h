@@ -21,11 +21,6 @@ bool IsMereData(const DtNode& node);
 // Below a MAC's node: with a PHY's compatible, or on the MAC's own bus.
 bool IsEthernetPhy(const DtNode& node);
 
-// The number of cells that the addresses (`name`: "#address-cells") or sizes below a node have: its
-// own, else those of the nearest node above that says, else 1. The Devicetree Specification has it
-// otherwise, but Linux reads trees so (drivers/of/base.c: of_bus_n_addr_cells).
-std::uint32_t CellsBelow(const DtNode& node, std::string_view name);
-
 // What says whether a node's DMA is coherent with the CPUs' caches: `dma-coherent` or
 // `dma-noncoherent` of the node itself, else of the nearest above (drivers/of/address.c of Linux:
 // of_dma_is_coherent).
