@@ -87,6 +87,19 @@ TEST_CASE("on the running host a rate that is not known stands against the guest
   CHECK(Contains(stubbed.toml, "# clocks = { bus = Hz }\n"));
 }
 
+TEST_CASE("a rate that only the host's driver knows goes into the table, as it is gone with it") {
+  const DtNode node = Index().tree().Find("/bus@80000000/stubbed@4000").value();
+  InspectInput input = InputOf(node);
+  input.live = LiveFacts{.name = "80004000.stubbed", .driver = "acme"};
+  input.driver_rates = {{"ref", 1}, {"bus", 66'000'000}};
+  const Inspection inspection = Inspect(Index(), node, input);
+  CHECK(inspection.verdict == Verdict::kWithStubs);
+  // What the tree says needs no word.
+  CHECK(Contains(inspection.toml, "\nclocks = { bus = 66000000 }\n"));
+  CHECK(HasReason(inspection, Verdict::kWithStubs, "only the host's driver tells the rate"));
+  CHECK_FALSE(inspection.guest_tree.empty());
+}
+
 TEST_CASE("all that cannot cross is a reason, and the table that leaves it out makes the node") {
   const Inspection needy = Of("needy@5000");
   CHECK(needy.verdict == Verdict::kNeedsBinding);

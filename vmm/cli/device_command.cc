@@ -38,6 +38,9 @@ class LiveInspector {
     input.live = ReadLiveFacts(sysfs_, files_, device, mapped ? DmaMode::kIommu : DmaMode::kNone);
     input.clocks = ReadSoundClocks(index_->tree(), *node, sysfs_.root());
     input.clocks_below = ReadClocksBelow(index_->tree(), *node, sysfs_.root());
+    if (!device.bound_to_vfio()) {
+      input.driver_rates = ReadDriverRates(sysfs_.root(), device.name);
+    }
     return Inspect(*index_, *node, input);
   }
 

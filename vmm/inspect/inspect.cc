@@ -111,6 +111,19 @@ bool CanBeLeftOut(const Obstacle& obstacle) {
   return !property.empty() && !IsHostMap(property);
 }
 
+// What a start cannot find out by itself, the configuration has to say.
+std::vector<ClockFacts> WithDriverRates(const InspectInput& input, Inspection& inspection) {
+  std::vector<ClockFacts> clocks = input.clocks;
+  for (std::size_t at = 0; at < clocks.size(); ++at) {
+    auto found = input.driver_rates.find(clocks[at].name);
+    if (found == input.driver_rates.end() && at == 0) found = input.driver_rates.find("");
+    if (clocks[at].rate_hz || found == input.driver_rates.end()) continue;
+    clocks[at].rate_hz = found->second;
+    inspection.driver_rates[ClockName(clocks, at)] = found->second;
+  }
+  return clocks;
+}
+
 // Tries to make the guest's node; what stands against it, and what had to be left out. What cannot
 // cross is left out too, so that the table to write is one that has been tried.
 std::vector<Reason> Synthesise(const HostIndex& index, Inspection& inspection,
@@ -244,9 +257,11 @@ DtNode FindNode(const HostIndex& index, const std::string& name) {
                               : "did you mean one of these?" + similar);
 }
 
-Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInput& input) {
+Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInput& given) {
   const NodeFacts device = index.Read(node);
   Inspection inspection;
+  InspectInput input = given;
+  input.clocks = WithDriverRates(given, inspection);
   std::vector<Reason> reasons;
   inspection.device = input.live ? input.live->name : DeviceName(node);
   inspection.node = node.path();

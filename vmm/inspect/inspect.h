@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +16,9 @@ struct InspectInput {
   std::optional<LiveFacts> live;   // nothing: a tree without its host
   std::vector<ClockFacts> clocks;  // of the node; rates as far as they are known
   ClocksBelow clocks_below = {};   // of the nodes below it
+  // In Hz, of the clocks that the host's driver has, by name ("": the first); gone once VFIO has
+  // the device.
+  std::map<std::string, std::uint64_t> driver_rates = {};
 };
 
 // Says everything about one node of the tree; malformed properties are reasons, not exceptions.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -85,12 +86,13 @@ struct Inspection {
   std::vector<InterruptView> interrupts;
   DmaFacts dma;
   std::vector<SupplierView> suppliers;
-  std::vector<std::string> unknown_rates;  // clocks whose rate nobody has told
-  std::vector<HostUser> users;             // nodes of the host that need it
-  std::string reset_driver;                // "": none
-  std::vector<std::string> drop;           // what cannot cross, as the configuration's key has it
-  std::vector<std::string> left_out;       // of the guest's node, each with the reason
-  std::vector<std::byte> guest_tree;       // of a pretended VM with it; empty: it could not be made
+  std::vector<std::string> unknown_rates;             // clocks whose rate nobody has told
+  std::map<std::string, std::uint64_t> driver_rates;  // in Hz, that only the host's driver knows
+  std::vector<HostUser> users;                        // nodes of the host that need it
+  std::string reset_driver;                           // "": none
+  std::vector<std::string> drop;      // what cannot cross, as the configuration's key has it
+  std::vector<std::string> left_out;  // of the guest's node, each with the reason
+  std::vector<std::byte> guest_tree;  // of a pretended VM with it; empty: it could not be made
   std::optional<LiveFacts> live;
 
   Verdict verdict = Verdict::kAsIs;

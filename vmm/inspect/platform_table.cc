@@ -31,10 +31,14 @@ std::string Table(const Inspection& inspection, DmaMode dma) {
 std::string Keys(const Inspection& inspection) {
   std::string keys;
   std::string rates;
-  for (const std::string& name : inspection.unknown_rates) {
-    rates += (rates.empty() ? "" : ", ") + name + " = Hz";
+  for (const auto& [name, hz] : inspection.driver_rates) {
+    rates.append(rates.empty() ? "" : ", ").append(name).append(" = ").append(std::to_string(hz));
   }
-  if (!rates.empty()) keys += "# clocks = { " + rates + " }\n";
+  for (const std::string& name : inspection.unknown_rates) {
+    rates.append(rates.empty() ? "" : ", ").append(name).append(" = Hz");
+  }
+  if (!inspection.unknown_rates.empty()) keys += "# ";
+  if (!rates.empty()) keys += "clocks = { " + rates + " }\n";
   if (!inspection.drop.empty()) keys += kDropNote + DropLine(inspection.drop) + "\n";
   return keys;
 }

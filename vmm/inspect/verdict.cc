@@ -133,6 +133,13 @@ void JudgeDma(const Inspection& inspection, std::vector<Reason>& reasons) {
 }
 
 void JudgeSuppliers(const Inspection& inspection, std::vector<Reason>& reasons) {
+  if (!inspection.driver_rates.empty()) {
+    std::vector<std::string> names;
+    for (const auto& [name, hz] : inspection.driver_rates) names.push_back(name);
+    reasons.push_back({Verdict::kWithStubs,
+                       "only the host's driver tells the rate of its clocks: " + Join(names),
+                       "write them into the TOML, as below, before the device is bound to VFIO"});
+  }
   if (!inspection.unknown_rates.empty() && !inspection.live) {
     reasons.push_back(
         {Verdict::kWithStubs,
