@@ -5,6 +5,7 @@
 
 #include "vmm/cli/command_line.h"
 #include "vmm/cli/device_command.h"
+#include "vmm/cli/doctor_command.h"
 #include "vmm/cli/run_command.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/host/error.h"
@@ -29,6 +30,8 @@ int Run(std::span<const char* const> arguments) {
     case Command::kDeviceBind:
     case Command::kDeviceUnbind:
       return RunDeviceCommand(line, sysfs);
+    case Command::kDoctor:
+      return RunDoctorCommand(line, "/");
     default:
       return RunVmCommand(line, kernel, sysfs);
   }

@@ -18,6 +18,7 @@ const char* const kHelpText =
   microvm device list | inspect [NODE] --tree FILE [--json]    the same, of a .dtb of any host
   microvm device bind NAME... | --config FILE [--force]      hand devices to VFIO
   microvm device unbind NAME... | --config FILE              give them back to the host's drivers
+  microvm doctor [--config FILE]           what to change on this host for steady interrupts
   microvm --help | --version
 
   --stats FILE   at exit, write what happened as JSON: start-up phases, exits, interrupts; goes with
@@ -99,12 +100,25 @@ CommandLine ParseDevice(Arguments arguments) {
   return line;
 }
 
+CommandLine ParseDoctor(Arguments arguments) {
+  CommandLine line;
+  line.command = Command::kDoctor;
+  while (!arguments.empty()) {
+    const std::string argument = arguments.Next();
+    if (argument != "--config") throw UsageError("doctor: unknown argument '" + argument + "'");
+    if (!line.config.empty()) throw UsageError("--config is given twice");
+    line.config = arguments.ValueOf(argument);
+  }
+  return line;
+}
+
 }  // namespace
 
 CommandLine ParseCommandLine(std::span<const char* const> list) {
   Arguments arguments(list);
   if (arguments.empty()) throw UsageError("nothing to do");
   if (std::string_view(list.front()) == "device") return ParseDevice(Arguments(list.subspan(1)));
+  if (std::string_view(list.front()) == "doctor") return ParseDoctor(Arguments(list.subspan(1)));
   CommandLine line;
   std::optional<Command> command;
   const auto choose = [&](Command chosen) {

@@ -25,6 +25,7 @@ enum class Command {
   kDeviceInspect,
   kDeviceBind,
   kDeviceUnbind,
+  kDoctor,
   kHelp,
   kVersion,
 };
