@@ -20,7 +20,6 @@ namespace fs = std::filesystem;
 
 // No kernel has more; /proc/config.gz of a few KiB could unpack to anything.
 constexpr std::size_t kLargestConfig = std::size_t{4} << 20;
-constexpr unsigned kMostCpus = 8192;
 
 template <typename Number>
 std::optional<Number> ParseNumber(std::string_view text) {
@@ -139,33 +138,6 @@ void ReadLimits(HostSettings& host) {
 }
 
 }  // namespace
-
-CpuSet ParseCpuList(std::string_view text) {
-  CpuSet cpus;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find(','), text.size());
-    const std::string_view part = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    const std::size_t dash = std::min(part.find('-'), part.size());
-    const auto first = ParseNumber<unsigned>(part.substr(0, dash));
-    const auto last = dash == part.size() ? first : ParseNumber<unsigned>(part.substr(dash + 1));
-    if (!first || !last || *last >= kMostCpus) continue;
-    for (unsigned cpu = *first; cpu <= *last; ++cpu) cpus.insert(cpu);
-  }
-  return cpus;
-}
-
-std::string FormatCpuList(const CpuSet& cpus) {
-  std::string text;
-  for (auto at = cpus.begin(); at != cpus.end();) {
-    const unsigned first = *at;
-    unsigned last = first;
-    while (++at != cpus.end() && *at == last + 1) last = *at;
-    text.append(text.empty() ? "" : ",").append(std::to_string(first));
-    if (last != first) text.append("-").append(std::to_string(last));
-  }
-  return text;
-}
 
 HostSettings ReadHostSettings(const fs::path& root) {
   HostSettings host;

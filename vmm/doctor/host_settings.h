@@ -5,13 +5,12 @@
 #include <filesystem>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
-namespace microvm {
+#include "vmm/host/cpu_set.h"
 
-using CpuSet = std::set<unsigned>;
+namespace microvm {
 
 // A state that a CPU may sleep in (Documentation/admin-guide/pm/cpuidle.rst).
 struct IdleState {
@@ -73,9 +72,5 @@ struct HostSettings {
 // Reads them from sysfs and procfs below `root`, and this process's limits. Throws nothing but
 // std::bad_alloc: what cannot be read is not known.
 HostSettings ReadHostSettings(const std::filesystem::path& root);
-
-// "0-3,7" as the kernel writes sets of CPUs; what is malformed is left out. Pure.
-CpuSet ParseCpuList(std::string_view text);
-std::string FormatCpuList(const CpuSet& cpus);
 
 }  // namespace microvm
