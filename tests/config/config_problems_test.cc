@@ -224,6 +224,19 @@ TEST_CASE("the number of vCPUs is from 1 to what a GICv3 can have") {
   CHECK_FALSE(ProblemsBehind("[cpu]\ncount = -1\n").empty());
 }
 
+TEST_CASE("a real-time profile needs vCPUs with a place and a priority of their own") {
+  CHECK(ProblemsBehind("[realtime]\n[cpu]\npriority = 1\n") ==
+        "vm.toml:6:1: cpu.affinity: must list the vCPUs' host CPUs, which [realtime] keeps for "
+        "them\n"
+        "vm.toml:6:1: cpu.policy: must be \"fifo\" or \"rr\" beside [realtime]\n"
+        "vm.toml:7:12: cpu.priority: needs policy = \"fifo\" or \"rr\" beside it");
+  const std::string cpu = "[cpu]\naffinity = [1]\npolicy = \"fifo\"\npriority = 1\n[realtime]\n";
+  CHECK(ProblemsBehind(cpu + "housekeeping = [0, 1]\n") ==
+        "vm.toml:10:16: realtime.housekeeping: CPU 1 is a vCPU's");
+  CHECK(ProblemsBehind(cpu + "halt_poll_ns = 1000000001\n") ==
+        "vm.toml:10:16: realtime.halt_poll_ns: must be an integer from 0 to 1000000000");
+}
+
 TEST_CASE("the affinity lists one host CPU for each vCPU") {
   CHECK(ProblemsBehind("[cpu]\ncount = 2\naffinity = [1]\n") ==
         "vm.toml:7:12: cpu.affinity: must list one host CPU for each of the 2 vCPUs");

@@ -31,6 +31,7 @@ TEST_CASE("statistics are one JSON object with every figure") {
   exits.interrupted = 4;
   exits.system_event = 5;
   exits.other = 6;
+  exits.delays = {.page_faults = 7, .preemptions = 8, .allocations = 9};
   AddExits(statistics, exits);
   AddExits(statistics, exits);
   statistics.devices = {{.name = "one",
@@ -56,6 +57,7 @@ TEST_CASE("statistics are one JSON object with every figure") {
 "startup":{"config_ns":10,"machine_ns":20,"first_run_boottime_ns":30,"first_run_cpu_ns":25},
 "boots":2,
 "vcpu_exits":{"mmio_read":2,"mmio_write":4,"undecodable":6,"interrupted":8,"system_event":10,"other":12},
+"vcpu_delays":{"page_faults":14,"preemptions":16,"allocations":18},
 "refused_accesses":4,
 "devices":[
   {"name":"one","interrupts":7,"userspace_irqs":8,"mapped_bytes":9,"trapped_reads":10,"trapped_writes":11,"denied_reads":12,"denied_writes":13,"rearmed_interrupts":14},
@@ -69,6 +71,7 @@ TEST_CASE("statistics of nothing are still an object") {
 "startup":{"first_run_boottime_ns":0,"first_run_cpu_ns":0},
 "boots":0,
 "vcpu_exits":{},
+"vcpu_delays":{"page_faults":0,"preemptions":0,"allocations":0},
 "refused_accesses":0,
 "devices":[]}
 )");

@@ -22,6 +22,8 @@ constexpr std::uint64_t kMegabyte = 1U << 20;
 // KVM's own limit for a vGICv3 (VGIC_V3_MAX_CPUS); the host's is checked when planning.
 constexpr int kMaximumVcpus = 512;
 constexpr int kMaximumHostCpu = 1023;
+// A CPU that only waits is no use to anybody else.
+constexpr std::int64_t kMaximumHaltPollNs = 1'000'000'000;
 // Passed descriptors: what comes before is standard input, output and error.
 constexpr int kMinimumFd = 3;
 constexpr int kMaximumFd = 1023;
@@ -64,7 +66,7 @@ std::optional<std::filesystem::path> ReadPath(TomlReader& reader, std::string_vi
   return folder / *text;
 }
 
-CpuConfig ReadCpu(TomlReader reader) {
+CpuConfig ReadCpu(TomlReader reader, bool realtime) {
   CpuConfig cpu;
   if (const auto count = reader.Integer("count", 1, kMaximumVcpus)) {
     cpu.count = static_cast<unsigned>(*count);
@@ -87,6 +89,12 @@ CpuConfig ReadCpu(TomlReader reader) {
   if (!real_time && cpu.priority != 0) {
     reader.Report("priority", R"(needs policy = "fifo" or "rr" beside it)");
   }
+  if (realtime && cpu.affinity.empty()) {
+    reader.Report("affinity", "must list the vCPUs' host CPUs, which [realtime] keeps for them");
+  }
+  if (realtime && !real_time) {
+    reader.Report("policy", R"(must be "fifo" or "rr" beside [realtime])");
+  }
   for (const std::string& feature : reader.Strings("features")) {
     if (feature == "pmu") {
       cpu.pmu = true;
@@ -100,6 +108,23 @@ CpuConfig ReadCpu(TomlReader reader) {
   }
   reader.Finish();
   return cpu;
+}
+
+RealtimeConfig ReadRealtime(TomlReader reader, bool enabled, const CpuConfig& cpu) {
+  RealtimeConfig realtime;
+  realtime.enabled = enabled;
+  for (const std::int64_t number : reader.Integers("housekeeping", 0, kMaximumHostCpu)) {
+    realtime.housekeeping.push_back(static_cast<unsigned>(number));
+    if (std::find(cpu.affinity.begin(), cpu.affinity.end(), number) != cpu.affinity.end()) {
+      reader.Report("housekeeping", "CPU " + std::to_string(number) + " is a vCPU's");
+    }
+  }
+  if (const auto ns = reader.Integer("halt_poll_ns", 0, kMaximumHaltPollNs)) {
+    realtime.halt_poll_ns = static_cast<std::uint64_t>(*ns);
+  }
+  realtime.steer_interrupts = reader.Bool("steer_interrupts").value_or(true);
+  reader.Finish();
+  return realtime;
 }
 
 MemoryConfig ReadMemory(TomlReader& reader, const std::filesystem::path& folder) {
@@ -222,9 +247,12 @@ VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path)
     reader.Report("name", "must be letters, digits, '-', '_' and '.'");
   }
   config.restart = WordOr(reader, "restart", kRestarts, RestartPolicy::kNever);
-  config.cpu = ReadCpu(reader.Table("cpu"));
+  const bool realtime = reader.Has("realtime");
+  config.cpu = ReadCpu(reader.Table("cpu"), realtime);
+  config.realtime = ReadRealtime(reader.Table("realtime"), realtime, config.cpu);
   TomlReader memory = reader.Table("memory");
   config.memory = ReadMemory(memory, path.parent_path());
+  config.memory.lock = config.memory.lock || realtime;
   config.boot = ReadBoot(reader.Table("boot"), path.parent_path());
   config.console = ReadConsole(reader.Table("console"));
   std::set<int> fds;

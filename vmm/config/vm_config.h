@@ -45,6 +45,15 @@ struct CpuConfig {
   bool pauth = false;
 };
 
+// What keeps interrupts steady, beside what [cpu] and [memory] say.
+struct RealtimeConfig {
+  bool enabled = false;                     // the table is there
+  std::vector<unsigned> housekeeping = {};  // host CPUs of the other threads; empty: the rest
+  std::optional<std::uint64_t> halt_poll_ns =
+      {};                        // that KVM waits awake; nothing: as the host has it
+  bool steer_interrupts = true;  // of the devices, to the first vCPU's host CPU
+};
+
 struct MemoryConfig {
   std::uint64_t size_bytes = 0;
   std::uint64_t hugepage_bytes = 0;  // 0: ordinary pages
@@ -94,6 +103,7 @@ struct VmConfig {
   std::string name;
   RestartPolicy restart = RestartPolicy::kNever;
   CpuConfig cpu;
+  RealtimeConfig realtime;
   MemoryConfig memory;
   BootConfig boot;
   ConsoleConfig console;

@@ -66,6 +66,18 @@ std::string ReadInterrupts(const HostSysfs& sysfs) {
   return ReadTextFile((sysfs.root() / "proc/interrupts").string());
 }
 
+// The lines of interrupts that VFIO has, of the device that the kernel calls `owner` in them.
+template <typename Use>
+void ForEachVfioLine(std::string_view text, const std::string& owner, Use&& use) {
+  const std::string suffix = "](" + owner + ")";  // vfio_platform_irq.c: "vfio-irq[%d](%s)"
+  for (std::size_t start = 0; start < text.size();) {
+    const std::size_t end = std::min(text.find('\n', start), text.size());
+    const std::string_view line = text.substr(start, end - start);
+    start = end + 1;
+    if (line.ends_with(suffix) && line.find("vfio-irq[") != std::string_view::npos) use(line);
+  }
+}
+
 // How the kernel calls the device in the names of its interrupts.
 std::optional<std::string> InterruptOwner(const HostSysfs& sysfs, const std::string& name) {
   if (sysfs.HasDevice(HostBus::kPlatform, name) || !sysfs.HasDevice(HostBus::kAmba, name)) {
@@ -100,18 +112,22 @@ std::uint64_t CountsOf(const HostSysfs& sysfs, std::string_view line) {
 std::optional<std::uint64_t> VfioInterrupts(const HostSysfs& sysfs, const std::string& name) {
   const std::optional<std::string> owner = InterruptOwner(sysfs, name);
   if (!owner) return std::nullopt;
-  const std::string text = ReadInterrupts(sysfs);
-  const std::string suffix = "](" + *owner + ")";  // vfio_platform_irq.c: "vfio-irq[%d](%s)"
   std::uint64_t sum = 0;
-  for (std::size_t start = 0; start < text.size();) {
-    const std::size_t end = std::min(text.find('\n', start), text.size());
-    const std::string_view line = std::string_view(text).substr(start, end - start);
-    if (line.ends_with(suffix) && line.find("vfio-irq[") != std::string_view::npos) {
-      sum += CountsOf(sysfs, line);
-    }
-    start = end + 1;
-  }
+  ForEachVfioLine(ReadInterrupts(sysfs), *owner,
+                  [&](std::string_view line) { sum += CountsOf(sysfs, line); });
   return sum;
+}
+
+std::vector<unsigned> VfioInterruptNumbers(const HostSysfs& sysfs, const std::string& name) {
+  std::vector<unsigned> numbers;
+  const std::optional<std::string> owner = InterruptOwner(sysfs, name);
+  if (!owner) return numbers;
+  ForEachVfioLine(ReadInterrupts(sysfs), *owner, [&](std::string_view line) {
+    const std::string_view word = NextWord(line);  // with a colon
+    const auto number = ParseNumber<unsigned>(word.substr(0, word.size() - 1));
+    if (number) numbers.push_back(*number);
+  });
+  return numbers;
 }
 
 std::map<std::uint32_t, std::uint64_t> GicInterrupts(const HostSysfs& sysfs) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "vmm/host/host_device.h"
 
@@ -17,6 +18,10 @@ namespace microvm {
 // kernel names those of an AMBA device by its type (drivers/vfio/platform/vfio_amba.c), which
 // another device bound to VFIO may have too.
 std::optional<std::uint64_t> VfioInterrupts(const HostSysfs& sysfs, const std::string& name);
+
+// The kernel's numbers of the interrupts that VFIO has armed for the device; none if they cannot be
+// told from another's.
+std::vector<unsigned> VfioInterruptNumbers(const HostSysfs& sysfs, const std::string& name);
 
 // Each interrupt of the host's GIC that is in use, by INTID.
 std::map<std::uint32_t, std::uint64_t> GicInterrupts(const HostSysfs& sysfs);

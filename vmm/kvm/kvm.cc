@@ -114,6 +114,15 @@ void Vm::AddMemslot(GuestAddress start, std::span<std::byte> host_memory) {
   ++next_slot_;
 }
 
+void Vm::SetHaltPoll(std::uint64_t ns) {
+  kvm_enable_cap poll{};
+  poll.cap = KVM_CAP_HALT_POLL;
+  poll.args[0] = ns;
+  WithContext(Error("KVM cannot poll for interrupts as realtime.halt_poll_ns says",
+                    "remove that key; or Linux 5.10 or later"),
+              [&] { CheckedIoctl(fd_, IOCTL_CODE(KVM_ENABLE_CAP), &poll); });
+}
+
 bool Vm::SetIrqLine(Spi spi, bool level) const noexcept {
   kvm_irq_level line{};
   line.irq = arm64::kIrqTypeSpi | spi.intid();

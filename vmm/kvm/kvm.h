@@ -57,6 +57,9 @@ class Vm {
   // Makes `host_memory` appear at `start` in the guest (KVM_SET_USER_MEMORY_REGION).
   void AddMemslot(GuestAddress start, std::span<std::byte> host_memory);
 
+  // How long, in ns, a vCPU whose guest waits stays awake for an interrupt (KVM_CAP_HALT_POLL).
+  void SetHaltPoll(std::uint64_t ns);
+
   // Sets the level of an SPI's line (KVM_IRQ_LINE); false if the kernel refused. Any thread.
   [[nodiscard]] bool SetIrqLine(Spi spi, bool level) const noexcept;
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/guest_boot.h"
 
-#include <sched.h>
 #include <sys/random.h>
 
 #include <array>
@@ -11,6 +10,7 @@
 #include "arch/arm64/guest_tree.h"
 #include "vmm/host/error.h"
 #include "vmm/kvm/arm64_uapi.h"
+#include "vmm/machine/thread_placement.h"
 
 namespace microvm {
 namespace {
@@ -19,18 +19,6 @@ constexpr std::uint32_t kPmuIntid = 23;  // PPI 7, as the guest's tree says
 // EL1h with all exceptions masked (Documentation/arch/arm64/booting.rst, section 4).
 constexpr std::uint64_t kBootPstate = 0x3c5;
 constexpr std::uint64_t kMpidrAffinity = 0xff'00ff'ffff;
-
-int LinuxPolicy(SchedulingPolicy policy) {
-  switch (policy) {
-    case SchedulingPolicy::kFifo:
-      return SCHED_FIFO;
-    case SchedulingPolicy::kRoundRobin:
-      return SCHED_RR;
-    case SchedulingPolicy::kOther:
-      break;
-  }
-  return SCHED_OTHER;
-}
 
 void ApplyScheduling(HostKernel& kernel, const CpuConfig& cpu, unsigned id, pid_t tid) {
   if (!cpu.affinity.empty()) {
@@ -62,6 +50,7 @@ GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_s
       console_line_(vm_, parts.plan.console_spi),
       console_(console_line_, parts.console_host) {
   const VmPlan& plan = parts.plan;
+  if (const auto ns = plan.config.realtime.halt_poll_ns) vm_.SetHaltPoll(*ns);
   for (const AddressRange& range : plan.ram) {
     vm_.AddMemslot(range.start(), parts.memory.Span(range.start(), range.size_bytes()));
   }

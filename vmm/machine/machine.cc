@@ -8,6 +8,7 @@
 
 #include "vmm/host/error.h"
 #include "vmm/host/interrupt_counts.h"
+#include "vmm/machine/thread_placement.h"
 
 namespace microvm {
 namespace {
@@ -73,6 +74,7 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
       vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }),
       console_(loop_, kernel, plan.config.console, [this] { Stop(StopReason::kConsoleQuit); }) {
   statistics_.name = plan.config.name;
+  PlaceOwnThread(kernel, PlanOwnThread(plan.config, OnlineCpus(sysfs)));
   CheckLeftOverRam();
   // What an earlier user left running, killed perhaps, stops before it can reach this guest's RAM.
   ResetDevices();
@@ -163,6 +165,7 @@ StopReason Machine::RunBoot() {
     vcpu_stopped_.Signal();
   });
   console_.Attach(plan_.config.console.enabled ? &guest.console() : nullptr);
+  const InterruptSteering steering = SteerInterrupts();
   if (statistics_.boots == 0) {
     statistics_.first_run_boottime_ns = NsOf(CLOCK_BOOTTIME);
     statistics_.first_run_cpu_ns = NsOf(CLOCK_PROCESS_CPUTIME_ID);
@@ -181,6 +184,16 @@ StopReason Machine::RunBoot() {
   for (const VcpuExits& exits : guest.exits()) AddExits(statistics_, exits);
   statistics_.refused_accesses += guest.refused_accesses();
   return *std::exchange(stop_reason_, std::nullopt);
+}
+
+InterruptSteering Machine::SteerInterrupts() {
+  InterruptSteering steering(sysfs_);
+  const RealtimeConfig& realtime = plan_.config.realtime;
+  if (!realtime.enabled || !realtime.steer_interrupts) return steering;
+  for (const auto& device : devices_) {
+    steering.Steer(device->name(), plan_.config.cpu.affinity.front());
+  }
+  return steering;
 }
 
 void Machine::OnVcpuStopped() {

@@ -10,6 +10,7 @@
 
 #include "arch/arm64/boot_image.h"
 #include "devices/vfio/platform_device.h"
+#include "vmm/host/interrupt_steering.h"
 #include "vmm/machine/console_io.h"
 #include "vmm/machine/event_loop.h"
 #include "vmm/machine/guest_boot.h"
@@ -49,6 +50,7 @@ class Machine {
   void OnVcpuStopped();
   void AwaitStop();
   void DivertInterrupts();
+  [[nodiscard]] InterruptSteering SteerInterrupts();
   void AwaitLook(GuestBoot& guest);
   void CollectDevices();
 

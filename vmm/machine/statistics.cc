@@ -72,6 +72,9 @@ void AddExits(Statistics& statistics, const VcpuExits& exits) {
   add("interrupted", exits.interrupted);
   add("system_event", exits.system_event);
   add("other", exits.other);
+  statistics.vcpu_delays.page_faults += exits.delays.page_faults;
+  statistics.vcpu_delays.preemptions += exits.delays.preemptions;
+  statistics.vcpu_delays.allocations += exits.delays.allocations;
 }
 
 std::string FormatJson(const Statistics& statistics) {
@@ -85,6 +88,10 @@ std::string FormatJson(const Statistics& statistics) {
   AppendNumber(json, "first_run_cpu_ns", statistics.first_run_cpu_ns);
   json += "},\n\"boots\":" + std::to_string(statistics.boots) + ",\n\"vcpu_exits\":{";
   for (const auto& [name, count] : statistics.vcpu_exits) AppendNumber(json, name, count);
+  json += "},\n\"vcpu_delays\":{";
+  AppendNumber(json, "page_faults", statistics.vcpu_delays.page_faults);
+  AppendNumber(json, "preemptions", statistics.vcpu_delays.preemptions);
+  AppendNumber(json, "allocations", statistics.vcpu_delays.allocations);
   json += "},\n\"refused_accesses\":" + std::to_string(statistics.refused_accesses) +
           ",\n\"devices\":[";
   for (const DeviceStatistics& device : statistics.devices) AppendDevice(json, device);

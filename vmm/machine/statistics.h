@@ -20,7 +20,15 @@ enum class StopReason {
 };
 const char* ToString(StopReason reason);
 
-// Exits of one vCPU to user space. Written by its thread only; read by anyone.
+// What kept one vCPU's thread from its guest, from the first KVM_RUN to the last.
+struct VcpuDelays {
+  std::uint64_t page_faults = 0;  // getrusage(2): ru_minflt and ru_majflt
+  std::uint64_t preemptions = 0;  // ru_nivcsw: another thread had its host CPU
+  std::uint64_t allocations = 0;  // with operator new
+};
+
+// Exits of one vCPU to user space. Written by its thread only; read by anyone, the delays when the
+// thread has ended.
 struct VcpuExits {
   std::atomic<std::uint64_t> mmio_read{0};
   std::atomic<std::uint64_t> mmio_write{0};
@@ -28,6 +36,7 @@ struct VcpuExits {
   std::atomic<std::uint64_t> interrupted{0};  // by a signal
   std::atomic<std::uint64_t> system_event{0};
   std::atomic<std::uint64_t> other{0};
+  VcpuDelays delays;
 
   // Adds one without a locked instruction: there is one writer.
   static void Count(std::atomic<std::uint64_t>& counter) {
@@ -62,11 +71,12 @@ struct Statistics {
   std::uint64_t first_run_boottime_ns = 0;  // CLOCK_BOOTTIME before the first KVM_RUN
   std::uint64_t first_run_cpu_ns = 0;       // CPU time of the process until then
   std::vector<std::pair<std::string, std::uint64_t>> vcpu_exits;  // over all vCPUs and boots
+  VcpuDelays vcpu_delays;                                         // the same
   std::uint64_t refused_accesses = 0;
   std::vector<DeviceStatistics> devices;
 };
 
-// Adds one vCPU's exits to the totals.
+// Adds one vCPU's exits and delays to the totals.
 void AddExits(Statistics& statistics, const VcpuExits& exits);
 
 // One JSON object.

@@ -2,6 +2,7 @@
 #include "vmm/machine/vcpu_thread.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <mutex>
 #include <system_error>
 
+#include "vmm/host/allocation_count.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -51,6 +53,13 @@ class BlockedSignals {
  private:
   sigset_t before_{};
 };
+
+VcpuDelays DelaysSoFar() {
+  rusage usage{};
+  getrusage(RUSAGE_THREAD, &usage);
+  return {static_cast<std::uint64_t>(usage.ru_minflt + usage.ru_majflt),
+          static_cast<std::uint64_t>(usage.ru_nivcsw), ThreadAllocations()};
+}
 
 }  // namespace
 
@@ -120,7 +129,11 @@ void VcpuThread::Main() noexcept {
   tid_ = gettid();
   ready_.release();
   start_.acquire();
+  const VcpuDelays before = DelaysSoFar();
   const auto reason = RunGuest();
+  const VcpuDelays after = DelaysSoFar();
+  exits_.delays = {after.page_faults - before.page_faults, after.preemptions - before.preemptions,
+                   after.allocations - before.allocations};
   {
     const std::scoped_lock lock(mutex_);
     away_ = true;
