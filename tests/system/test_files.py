@@ -82,7 +82,8 @@ def add_program(archive, root, name, folder):
     """A program of unpacked packages, with the libraries it needs, beside those of the image."""
     if archive.has(f"{folder}/{name}"):
         return
-    found = [path for path in sorted(pathlib.Path(root).rglob(name)) if path.is_file()]
+    found = [path for path in sorted(pathlib.Path(root).rglob(name))
+             if path.is_file() and path.read_bytes().startswith(b"\x7fELF")]
     archive.file(f"{folder}/{name}", found[0].read_bytes(), True)
     needed = subprocess.run(["readelf", "-d", found[0]], check=True, stdout=subprocess.PIPE,
                             text=True).stdout
