@@ -39,11 +39,17 @@ copy() {
 case $(word test) in
   dma) copy 1000; cat wait; dmesg | grep dmatest ;;
   endless) copy 0; sleep 1; echo copying; sleep 1000 ;;
-  net | net_only | up) ifconfig eth0 192.168.9.2 up; sleep 2 ;;
+  net | net_only | up | iperf) ifconfig eth0 192.168.9.2 up; sleep 2 ;;
 esac
 case $(word test) in
   up) echo up; sleep 1000 ;;
   net | net_only) ping -A -c 50 -s 1400 192.168.9.1 ;;
+  iperf)
+    for direction in --version4 --reverse --version4 --reverse; do
+      sleep 1
+      iperf3 $(word iperf | tr , ' ') $direction >/tmp/report && echo @@report && cat /tmp/report && echo @@end
+    done
+    sleep 1; cat /proc/net/dev ;;
 esac
 if [ $(word test) = net ]; then
   wget -q -O - http://192.168.9.1:5000/initrd | md5sum
@@ -56,17 +62,21 @@ poweroff -f
 """
 
 
-def guest_initrd(image, init=GUEST_INIT):
-    """The file system of the tests' Linux guest."""
+def guest_initrd(image, init=GUEST_INIT, programs=()):
+    """The file system of the tests' Linux guest; programs: those of unpacked packages, with their folders."""
     archive = Archive()
     archive.console()
     for folder in ("/proc", "/sys"):
         archive.folder(folder)
     archive.file("/bin/busybox", pathlib.Path(image["busybox"]).read_bytes(), True)
     for applet in ("sh", "mount", "sed", "grep", "awk", "sleep", "setsid", "cttyhack", "stty", "cat",
-                   "reboot", "poweroff", "nproc", "echo", "dmesg", "ifconfig", "ping", "wget", "md5sum"):
+                   "reboot", "poweroff", "nproc", "echo", "dmesg", "ifconfig", "ping", "wget", "md5sum",
+                   "tr"):
         archive.link(f"/bin/{applet}", "busybox")
     archive.file("/init", init, True)
+    for name, root in programs:
+        archive.folder("/tmp")
+        add_program(archive, root, name, "/bin")
     return archive.compressed()
 
 
@@ -114,7 +124,10 @@ def test_files(image, suite):
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
     if suite == "figures":
         archive.file("/t/largest.dtb", largest_tree())
-    for name in ("as_nobody", "count_in_memory", "poke", "ticks"):
+        archive.file("/t/identity.initrd",
+                     guest_initrd(image, IDENTITY_INIT, [("iperf3", image["iperf3"])]))
+        add_program(archive, image["iperf3"], "iperf3", "/bin")
+    for name in ("as_nobody", "batch_interrupts", "count_in_memory", "poke", "ticks"):
         archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     add_program(archive, image["strace"], "strace", "/bin")
     return archive.compressed()

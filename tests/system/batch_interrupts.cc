@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// batch_interrupts WORD...: waits until each word is in the name of a thread of an interrupt, and
+// makes these threads SCHED_BATCH: woken, they do not preempt what runs.
+#include <sched.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+namespace {
+
+// The thread's number if the entry of /proc is that of such a thread, else 0.
+pid_t Thread(const std::filesystem::path& entry, std::string_view word) {
+  const std::string number = entry.filename();
+  pid_t pid = 0;
+  std::from_chars(number.data(), number.data() + number.size(), pid);
+  std::string name;
+  if (pid == 0 || !std::getline(std::ifstream(entry / "comm"), name)) return 0;
+  return name.starts_with("irq/") && name.find(word) != std::string::npos ? pid : 0;
+}
+
+// How many threads it has made so.
+int MakeBatch(std::string_view word) {
+  constexpr sched_param kNoPriority{};
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const pid_t pid = Thread(entry.path(), word);
+    if (pid != 0 && sched_setscheduler(pid, SCHED_BATCH, &kNoPriority) == 0) ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  constexpr int kAttempts = 100;
+  for (int word = 1; word < argc; ++word) {
+    int attempt = 0;
+    while (MakeBatch(argv[word]) == 0) {
+      if (++attempt == kAttempts) {
+        std::fprintf(stderr, "batch_interrupts: no interrupt has a thread named '%s'\n",
+                     argv[word]);
+        return 1;
+      }
+      usleep(100'000);
+    }
+  }
+}
