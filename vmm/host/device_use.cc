@@ -29,16 +29,6 @@ struct Interfaces {
   std::vector<std::string> held;
 };
 
-std::vector<std::string_view> Split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find(separator), text.size());
-    if (end > 0) parts.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return parts;
-}
-
 bool IsUp(const fs::path& interface) {
   std::string flags = ReadAttribute(interface / "flags");
   if (!flags.starts_with("0x")) return false;

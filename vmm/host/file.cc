@@ -74,6 +74,16 @@ std::vector<std::string> NamesIn(const std::filesystem::path& folder) {
   return names;
 }
 
+std::vector<std::string_view> Split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(separator), text.size());
+    if (end > 0) parts.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return parts;
+}
+
 void WriteAttribute(const std::string& path, std::string_view text) {
   const Fd fd = OpenFd(Files(), path, O_WRONLY);
   if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {

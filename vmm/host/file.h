@@ -20,6 +20,9 @@ std::string ReadAttribute(const std::filesystem::path& path);
 // What is in a folder, sorted; nothing if it is not there.
 std::vector<std::string> NamesIn(const std::filesystem::path& folder);
 
+// The parts of a line or text between separators, those that are empty left out.
+std::vector<std::string_view> Split(std::string_view text, char separator);
+
 // Writes `text` with one write(2), as sysfs attributes need it; throws std::system_error naming
 // the path.
 void WriteAttribute(const std::string& path, std::string_view text);

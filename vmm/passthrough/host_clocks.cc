@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <iterator>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <string_view>
 
@@ -104,15 +102,14 @@ std::map<std::string, std::uint64_t> ReadDriverRates(const std::filesystem::path
   constexpr std::size_t kWholeLine = 11;
   constexpr std::size_t kRate = 4;
   std::map<std::string, std::uint64_t> rates;
-  std::istringstream summary(ReadAttribute(root / "sys/kernel/debug/clk/clk_summary"));
+  const std::string summary = ReadAttribute(root / "sys/kernel/debug/clk/clk_summary");
   std::uint64_t rate_hz = 0;
-  for (std::string line; std::getline(summary, line);) {
-    std::istringstream stream(line);
-    const std::vector<std::string> words{std::istream_iterator<std::string>(stream), {}};
+  for (const std::string_view line : Split(summary, '\n')) {
+    const std::vector<std::string_view> words = Split(line, ' ');
     if (words.size() == kWholeLine) rate_hz = ParseRate(words[kRate]).value_or(0);
     if (words.size() != kWholeLine && words.size() != 2) rate_hz = 0;
     if (rate_hz == 0 || words[words.size() - 2] != device) continue;
-    rates[words.back() == "no_connection_id" ? "" : words.back()] = rate_hz;
+    rates[words.back() == "no_connection_id" ? "" : std::string(words.back())] = rate_hz;
   }
   return rates;
 }
