@@ -39,7 +39,7 @@ void CheckClockRates(const DeviceFacts& facts, const std::vector<bool>& dropped)
     if (rate_hz || provider.empty()) continue;
     const char* const separator = count++ == 0 ? "" : ", ";
     const std::string key = KeyOf(facts, index);
-    unknown.append(separator).append("'" + key + "' (" + provider + ")");
+    unknown.append(separator).append("'").append(key).append("' (").append(provider).append(")");
     keys.append(separator).append(key + " = 100000000");
   }
   if (count == 0) return;
