@@ -23,7 +23,7 @@ import tempfile
 
 # Which build compiles what; the first that has the file counts.
 BUILDS = ("build/commands", "build/arm64")
-TOGETHER = 16  # sources at most
+TOGETHER = 40  # sources at most
 GCC_ONLY = re.compile(r"-fsanitize=.*|-m(no-)?outline-atomics|-W(no-)?(error|restrict)|-fno-tree-.*")
 
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// batch_interrupts WORD...: waits until each word is in the name of a thread of an interrupt, and
-// makes these threads SCHED_BATCH: woken, they do not preempt what runs.
+// interrupt_threads batch|other WORD...: waits until each word is in the name of a thread of an
+// interrupt, and has these threads SCHED_BATCH (woken, they do not preempt what runs) or
+// SCHED_OTHER.
 #include <sched.h>
 #include <unistd.h>
 
@@ -24,13 +25,13 @@ pid_t Thread(const std::filesystem::path& entry, std::string_view word) {
   return name.starts_with("irq/") && name.find(word) != std::string::npos ? pid : 0;
 }
 
-// How many threads it has made so.
-int MakeBatch(std::string_view word) {
+// How many threads have the policy now.
+int SetPolicy(std::string_view word, int policy) {
   constexpr sched_param kNoPriority{};
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     const pid_t pid = Thread(entry.path(), word);
-    if (pid != 0 && sched_setscheduler(pid, SCHED_BATCH, &kNoPriority) == 0) ++count;
+    if (pid != 0 && sched_setscheduler(pid, policy, &kNoPriority) == 0) ++count;
   }
   return count;
 }
@@ -39,11 +40,14 @@ int MakeBatch(std::string_view word) {
 
 int main(int argc, char** argv) {
   constexpr int kAttempts = 100;
-  for (int word = 1; word < argc; ++word) {
+  const std::string_view name = argc > 1 ? argv[1] : "";
+  if (name != "batch" && name != "other") return 2;
+  const int policy = name == "batch" ? SCHED_BATCH : SCHED_OTHER;
+  for (int word = 2; word < argc; ++word) {
     int attempt = 0;
-    while (MakeBatch(argv[word]) == 0) {
+    while (SetPolicy(argv[word], policy) == 0) {
       if (++attempt == kAttempts) {
-        std::fprintf(stderr, "batch_interrupts: no interrupt has a thread named '%s'\n",
+        std::fprintf(stderr, "interrupt_threads: no interrupt has a thread named '%s'\n",
                      argv[word]);
         return 1;
       }
