@@ -66,6 +66,12 @@ bool LeavesDmaAlone(std::string_view driver) {
          driver == "pci-stub";
 }
 
+// The command that takes a device from its driver.
+std::string ReleaseOf(const std::string& name, const std::string& bus, const std::string& driver) {
+  if (bus == "platform" || bus == "amba") return "microvm device bind " + name;
+  return "echo " + name + " > /sys/bus/" + bus + "/drivers/" + driver + "/unbind";
+}
+
 const char* BindRemedy(int error) {
   switch (error) {
     case ENOENT:
@@ -201,11 +207,8 @@ std::vector<GroupHolder> HostSysfs::HeldInGroup(const HostDevice& device) const 
   for (const std::string& name : OthersInGroup(device)) {
     const std::string driver = LinkTarget(group / name / "driver");
     if (driver.empty() || LeavesDmaAlone(driver)) continue;
-    const std::string bus = LinkTarget(group / name / "subsystem");
-    holders.push_back({name, driver,
-                       bus == "platform" || bus == "amba" ? "microvm device bind " + name
-                                                          : "echo " + name + " > /sys/bus/" + bus +
-                                                                "/drivers/" + driver + "/unbind"});
+    holders.push_back(
+        {name, driver, ReleaseOf(name, LinkTarget(group / name / "subsystem"), driver)});
   }
   return holders;
 }
