@@ -73,7 +73,7 @@ const std::vector<Spoilt> kSpoilt = {
     {[](HostSettings& h) { h.may_use_kvm = false; }, "may not use /dev/kvm", "usermod"},
     {[](HostSettings& h) { h.vfio_platform = false; }, "no device can be passed", "modprobe"},
     {[](HostSettings& h) { h.kernel_config->erase("CONFIG_NO_HZ_FULL"); },
-     "slowest 0.1 % of interrupts: the kernel has no CONFIG_NO_HZ_FULL", "CONFIG_NO_HZ_FULL=y"},
+     "slowest 0.1 % of interrupts: the kernel has no CONFIG_NO_HZ_FULL", "a kernel that has it"},
     {[](HostSettings& h) { h.kernel_config->emplace("CONFIG_KASAN", "y"); },
      "every interrupt: the kernel has CONFIG_KASAN", "without it"},
     {[](HostSettings& h) { h.kernel_config->erase("CONFIG_PREEMPT"); },

@@ -67,6 +67,9 @@ class Examination {
   void Add(Harm harm, std::string text, std::string fix) {
     findings_.push_back({harm, std::move(text), std::move(fix)});
   }
+  void AddOption(const Option& option, const char* what, const char* fix) {
+    Add(option.harm, what + std::string(option.name) + ": " + std::string(option.text), fix);
+  }
   [[nodiscard]] bool Has(std::string_view option) const {
     return !host_.kernel_config || host_.kernel_config->contains(std::string(option));
   }
@@ -108,16 +111,11 @@ class Examination {
 
   void LookAtKernel() {
     for (const Option& option : kWanted) {
-      if (Has(option.name)) continue;
-      Add(option.harm,
-          "the kernel has no " + std::string(option.name) + ": " + std::string(option.text),
-          "a kernel with " + std::string(option.name) + "=y");
+      if (!Has(option.name)) AddOption(option, "the kernel has no ", "a kernel that has it");
     }
     for (const Option& option : kUnwanted) {
       if (!host_.kernel_config || !Has(option.name)) continue;
-      Add(option.harm,
-          "the kernel has " + std::string(option.name) + ": " + std::string(option.text),
-          "a kernel without it");
+      AddOption(option, "the kernel has ", "a kernel without it");
     }
   }
 

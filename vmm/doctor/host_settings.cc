@@ -97,7 +97,8 @@ void ReadCpus(const fs::path& root, HostSettings& host) {
   for (const std::string& name : NamesIn(root / "sys/class/thermal")) {
     const fs::path device = root / "sys/class/thermal" / name;
     if (!name.starts_with("cooling_device") || !IsOn(device / "cur_state")) continue;
-    host.throttled.push_back(name + " (" + ReadAttribute(device / "type") + ")");
+    std::string told = name;
+    host.throttled.push_back(told.append(" (").append(ReadAttribute(device / "type")).append(")"));
   }
 }
 

@@ -56,7 +56,8 @@ void CollectConsumers(const fs::path& folder, Interfaces& found) {
     if (!name.starts_with(kPrefix) || ReadAttribute(folder / name / "status") != "active") continue;
     if (ReadAttribute(folder / name / "sync_state_only") == "1") continue;
     const std::string consumer = name.substr(kPrefix.size());  // BUS:DEVICE
-    found.held.push_back("device " + consumer.substr(consumer.find(':') + 1) + " needs it");
+    std::string use = "device ";
+    found.held.push_back(use.append(consumer.substr(consumer.find(':') + 1)).append(" needs it"));
   }
 }
 

@@ -29,8 +29,9 @@ std::vector<std::string> OpenFiles::ProcessesWith(const std::string& path) const
   const auto found = processes_.find(path);
   if (found == processes_.end()) return names;
   for (const pid_t pid : found->second) {
-    const std::string number = std::to_string(pid);
-    names.push_back(number + " (" + ReadAttribute(root_ / "proc" / number / "comm") + ")");
+    std::string name = std::to_string(pid);
+    const std::string comm = ReadAttribute(root_ / "proc" / name / "comm");
+    names.push_back(name.append(" (").append(comm).append(")"));
   }
   return names;
 }
