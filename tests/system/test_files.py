@@ -129,7 +129,7 @@ def test_files(image, suite):
         archive.file("/t/identity.initrd",
                      guest_initrd(image, IDENTITY_INIT, [("iperf3", image["iperf3"])]))
         add_program(archive, image["iperf3"], "iperf3", "/bin")
-    for name in ("as_nobody", "count_in_memory", "interrupt_threads", "poke", "ticks"):
+    for name in ("as_nobody", "count_in_memory", "interrupt_threads", "poke", "sum_words", "ticks"):
         archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     add_program(archive, image["strace"], "strace", "/bin")
     return archive.compressed()
