@@ -124,7 +124,8 @@ TEST_CASE(
   CHECK(Contains(TextsOf(host), "online are 0"));
   host = GoodHost();
   host.root = false;
-  CHECK(Contains(TextsOf(host), "start: this user may not run vCPUs"));
+  host.rtprio_limit = 49;
+  CHECK(Contains(TextsOf(host), "start: this user may not run vCPUs at priority 50"));
   CHECK(Contains(TextsOf(host), "start: this user may not lock"));
   host.rtprio_limit = 99;
   host.memlock_limit_bytes = 1U << 30;
@@ -148,6 +149,20 @@ TEST_CASE("what a configuration leaves out is found, too") {
   CHECK_FALSE(Contains(Texts(host, &config), "swap"));
   config.memory.lock = false;
   CHECK(Contains(Texts(host, &config), "can go to swap space"));
+}
+
+TEST_CASE("interrupts that each CPU has for itself are not in a vCPU's way") {
+  HostSettings host = GoodHost();
+  host.interrupts = {{9, "arch_timer", {}}, {14, "uart-pl011", {1}}};
+  CHECK(Contains(TextsOf(host), "take interrupts of other devices: 14 (uart-pl011)\n"));
+}
+
+TEST_CASE("a machine that polls by itself needs no polling host") {
+  HostSettings host = GoodHost();
+  host.halt_poll_ns = 0;
+  VmConfig config = GoodMachine();
+  config.realtime = {.enabled = true, .halt_poll_ns = 100'000};
+  CHECK(Diagnose(host, &config).empty());
 }
 
 TEST_CASE("without a machine, it is told how to keep CPUs for guests") {

@@ -26,7 +26,7 @@ TEST_CASE("the kernel's configuration is read, compressed in /proc or plain in /
   const auto plain = ReadHostSettings(tree.root()).kernel_config;
   REQUIRE(plain);
   CHECK(*plain == std::map<std::string, std::string>{{"CONFIG_KVM", "y"}});
-  gzFile const file = gzopen((tree.root() / "proc/config.gz").c_str(), "wb");
+  gzFile_s* const file = gzopen((tree.root() / "proc/config.gz").c_str(), "wb");
   REQUIRE(file != nullptr);
   gzputs(file, "CONFIG_KVM=y\nCONFIG_HZ=100\n");
   gzclose(file);
@@ -56,15 +56,15 @@ TEST_CASE("CPUs: those isolated, governors, and the states of sleep that are ena
 
 TEST_CASE("interrupts that have a handler, and the CPUs that may take them") {
   const fakes::HostTree tree;
-  tree.Write("proc/irq/14/smp_affinity_list", "0-3\n");
+  tree.Write("proc/irq/14/effective_affinity_list", "2\n");
   tree.Write("sys/kernel/irq/14/actions", "uart-pl011\n");
-  tree.Write("proc/irq/15/smp_affinity_list", "2\n");
+  tree.Write("proc/irq/15/effective_affinity_list", "2\n");
   tree.Write("sys/kernel/irq/15/actions", "\n");
   const HostSettings host = ReadHostSettings(tree.root());
   REQUIRE(host.interrupts.size() == 1);
   CHECK(host.interrupts[0].number == 14);
   CHECK(host.interrupts[0].users == "uart-pl011");
-  CHECK(host.interrupts[0].cpus == CpuSet{0, 1, 2, 3});
+  CHECK(host.interrupts[0].cpus == CpuSet{2});
 }
 
 TEST_CASE("memory: the chosen word, pools of huge pages, swap space") {

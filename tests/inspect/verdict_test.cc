@@ -100,6 +100,19 @@ TEST_CASE("a rate that only the host's driver knows goes into the table, as it i
   CHECK_FALSE(inspection.guest_tree.empty());
 }
 
+TEST_CASE("a clock without a name has no other's rate, and a name that is no bare key has quotes") {
+  const DtNode node = Index().tree().Find("/bus@80000000/stubbed@4000").value();
+  InspectInput input = InputOf(node);
+  input.clocks[1].name.clear();
+  input.driver_rates = {{"", 5}};
+  CHECK(Contains(Inspect(Index(), node, input).toml, "# clocks = { 1 = Hz }\n"));
+  input.clocks[1].name = "ssi.9";
+  input.driver_rates = {{"ssi.9", 5}};
+  CHECK(Contains(Inspect(Index(), node, input).toml, "\nclocks = { \"ssi.9\" = 5 }\n"));
+  input.clocks[1] = {};  // an entry of <0>
+  CHECK_FALSE(Contains(Inspect(Index(), node, input).toml, "Hz"));
+}
+
 TEST_CASE("all that cannot cross is a reason, and the table that leaves it out makes the node") {
   const Inspection needy = Of("needy@5000");
   CHECK(needy.verdict == Verdict::kNeedsBinding);

@@ -105,7 +105,7 @@ TEST_CASE("a node without clocks has none, a wrong list is an error") {
 
 TEST_CASE("the clocks that a driver has are found in clk_summary, whoever else has them") {
   const fakes::HostTree host;
-  CHECK(ReadDriverRates(host.root(), "ff0d0000.ethernet").empty());
+  CHECK(ReadDriverRates(host.root()).empty());
   host.Write(
       "sys/kernel/debug/clk/clk_summary",
       "                                 enable  prepare  protect      duty  hardware\n"
@@ -118,7 +118,7 @@ TEST_CASE("the clocks that a driver has are found in clk_summary, whoever else h
       "    lpd      9  9  0  100000000   0  -----  50000   Y   ff0c0000.ethernet   pclk\n"
       "                                    ff0d0000.ethernet   no_connection_id\n"
       "    off      0  0  0  0           0  -----  50000   N   ff0d0000.ethernet   none\n");
-  CHECK(ReadDriverRates(host.root(), "ff0d0000.ethernet") ==
+  CHECK(ReadDriverRates(host.root()).at("ff0d0000.ethernet") ==
         std::map<std::string, std::uint64_t>{
             {"", 100'000'000}, {"rx_clk", 125'000'000}, {"tx_clk", 125'000'000}});
 }

@@ -9,6 +9,7 @@
 #include "tests/plan/plan_input.h"
 #include "vmm/fdt/device_tree.h"
 #include "vmm/plan/identity_check.h"
+#include "vmm/plan/node_traits.h"
 
 namespace microvm {
 namespace {
@@ -149,6 +150,9 @@ TEST_CASE("a device that sees memory elsewhere, or not all of it, needs an IOMMU
         "to fix it:\n  this device needs an IOMMU\n");
   CHECK(Contains(complaint("/moved/device@0", 0x1000'0000),
                  "/moved: its dma-ranges give memory other addresses than the CPUs have"));
+  CHECK(Contains(complaint("/apart/device@0", 0x1000'0000),
+                 "/moved: its dma-ranges give memory other addresses than the CPUs have"));
+  CHECK_FALSE(FindDmaCoherence(*tree, tree->Find("/apart/device@0").value()));
   CHECK(Contains(complaint("/odd/device@0", 0x1000'0000), "not understood"));
   CHECK(Contains(complaint("/huge/device@0", 0x1000'0000), "not understood"));
 }

@@ -187,8 +187,8 @@ class Tidy:
             folder, words = self.commands[source]
             # Each target's own folder of generated headers is empty.
             alike = [word for word in self.arguments(words) if not re.fullmatch(r"-I\S*\.p", word)]
-            # The system tests' are whole programs.
-            program = source if source.startswith("tests/system/") else None
+            # Whole programs, which cannot be compiled together.
+            program = source if source.startswith(("tests/system/", "tests/fuzz/")) else None
             lists[self.settings_folder(source), folder, program, *alike].append(source)
         parts = (sources[at:at + TOGETHER] for sources in lists.values()
                  for at in range(0, len(sources), TOGETHER))

@@ -24,7 +24,8 @@ constexpr const char* kNoHost = "/dev/null";
 // Inspects devices of a running host. The tree is read and indexed once.
 class LiveInspector {
  public:
-  explicit LiveInspector(const HostSysfs& sysfs) : sysfs_(sysfs), files_(sysfs.root()) {}
+  explicit LiveInspector(const HostSysfs& sysfs)
+      : sysfs_(sysfs), files_(sysfs.root()), driver_rates_(ReadDriverRates(sysfs.root())) {}
 
   Inspection Of(const HostDevice& device) {
     InspectInput input;
@@ -38,9 +39,8 @@ class LiveInspector {
     input.live = ReadLiveFacts(sysfs_, files_, device, mapped ? DmaMode::kIommu : DmaMode::kNone);
     input.clocks = ReadSoundClocks(index_->tree(), *node, sysfs_.root());
     input.clocks_below = ReadClocksBelow(index_->tree(), *node, sysfs_.root());
-    if (!device.bound_to_vfio()) {
-      input.driver_rates = ReadDriverRates(sysfs_.root(), device.name);
-    }
+    const auto rates = driver_rates_.find(device.name);
+    if (rates != driver_rates_.end()) input.driver_rates = rates->second;
     return Inspect(*index_, *node, input);
   }
 
@@ -56,6 +56,7 @@ class LiveInspector {
 
   const HostSysfs& sysfs_;
   OpenFiles files_;
+  DriverRates driver_rates_;
   std::unique_ptr<HostIndex> index_;
 };
 

@@ -73,9 +73,6 @@ class Examination {
   [[nodiscard]] bool Has(std::string_view option) const {
     return !host_.kernel_config || host_.kernel_config->contains(std::string(option));
   }
-  [[nodiscard]] bool RunsRealTime() const {
-    return config_ == nullptr || config_->cpu.policy != SchedulingPolicy::kOther;
-  }
   // The CPUs of vCPUs; all, if none are known.
   [[nodiscard]] const CpuSet& Cpus() const { return cpus_.empty() ? host_.online : cpus_; }
   [[nodiscard]] CpuSet Without(const CpuSet& present) const {
@@ -97,13 +94,21 @@ class Examination {
       Add(Harm::kStart, "VFIO's driver for platform devices is not there: no device can be passed",
           "modprobe vfio-platform, or a kernel with CONFIG_VFIO_PLATFORM");
     }
-    if (!RunsRealTime() || host_.root) return;
-    if (host_.rtprio_limit == 0) {
-      Add(Harm::kStart, "this user may not run vCPUs at a real-time priority (RLIMIT_RTPRIO is 0)",
-          "run as root, or: ulimit -r 99, or LimitRTPRIO=99 of a service");
+    if (!host_.root) LookAtLimits();
+  }
+
+  void LookAtLimits() {
+    const bool real_time = config_ != nullptr && config_->cpu.policy != SchedulingPolicy::kOther;
+    const int wanted = real_time ? config_->cpu.priority : 0;
+    if (real_time && host_.rtprio_limit < static_cast<std::uint64_t>(wanted)) {
+      Add(Harm::kStart,
+          "this user may not run vCPUs at priority " + std::to_string(wanted) +
+              " (RLIMIT_RTPRIO is " + std::to_string(host_.rtprio_limit) + ")",
+          "run as root, or: ulimit -r " + std::to_string(wanted) +
+              ", or LimitRTPRIO=" + std::to_string(wanted) + " of a service");
     }
-    const std::uint64_t wanted = config_ == nullptr ? 0 : config_->memory.size_bytes;
-    if (config_ != nullptr && config_->memory.lock && host_.memlock_limit_bytes < wanted) {
+    const bool lock = config_ != nullptr && config_->memory.lock;
+    if (lock && host_.memlock_limit_bytes < config_->memory.size_bytes) {
       Add(Harm::kStart, "this user may not lock as much memory as the guest has (RLIMIT_MEMLOCK)",
           "run as root, or: ulimit -l unlimited, or LimitMEMLOCK=infinity of a service");
     }
@@ -189,8 +194,8 @@ class Examination {
     for (const HostInterrupt& interrupt : host_.interrupts) {
       // Those of guests' devices belong there.
       if (interrupt.users.find("vfio") != std::string::npos) continue;
-      // A line that is allowed everywhere goes to the first CPU that it is allowed on.
-      const bool there = !interrupt.cpus.empty() && cpus_.contains(*interrupt.cpus.begin());
+      const bool there = std::any_of(interrupt.cpus.begin(), interrupt.cpus.end(),
+                                     [&](unsigned cpu) { return cpus_.contains(cpu); });
       if (!there) continue;
       foreign.append(foreign.empty() ? "" : ", ")
           .append(std::to_string(interrupt.number))
@@ -251,7 +256,8 @@ class Examination {
               states + ")",
           fix);
     }
-    if (host_.halt_poll_ns && *host_.halt_poll_ns == 0) {
+    const bool own = config_ != nullptr && config_->realtime.halt_poll_ns;
+    if (!own && host_.halt_poll_ns && *host_.halt_poll_ns == 0) {
       Add(Harm::kWakeUp, "KVM does not poll for interrupts of guests that wait",
           "echo 200000 > /sys/module/kvm/parameters/halt_poll_ns");
     }

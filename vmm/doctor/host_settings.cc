@@ -108,9 +108,9 @@ void ReadInterrupts(const fs::path& root, HostSettings& host) {
     if (!number) continue;
     std::string users = ReadAttribute(root / "sys/kernel/irq" / name / "actions");
     if (users.empty()) continue;
-    host.interrupts.push_back(
-        {*number, std::move(users),
-         ParseCpuList(ReadAttribute(root / "proc/irq" / name / "smp_affinity_list"))});
+    const fs::path folder = root / "proc/irq" / name;
+    host.interrupts.push_back({*number, std::move(users),
+                               ParseCpuList(ReadAttribute(folder / "effective_affinity_list"))});
   }
 }
 
@@ -145,7 +145,6 @@ HostSettings ReadHostSettings(const fs::path& root) {
   const fs::path sysctl = root / "proc/sys/kernel";
   host.kernel_release = ReadAttribute(sysctl / "osrelease");
   host.kernel_config = ReadKernelConfig(root, host.kernel_release);
-  host.command_line = ReadAttribute(root / "proc/cmdline");
   host.preemption = Chosen(ReadAttribute(root / "sys/kernel/debug/sched/preempt"));
   host.real_time_kernel = IsOn(root / "sys/kernel/realtime");
   ReadCpus(root, host);

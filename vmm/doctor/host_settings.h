@@ -24,7 +24,7 @@ struct IdleState {
 struct HostInterrupt {
   unsigned number;  // the kernel's
   std::string users;
-  CpuSet cpus;  // that may take it
+  CpuSet cpus;  // that take it; none: each CPU has its own
 };
 
 struct HugePagePool {
@@ -38,7 +38,6 @@ struct HostSettings {
   std::string kernel_release;
   // CONFIG_... by name; options that are off are left out. Nothing: the kernel does not tell.
   std::optional<std::map<std::string, std::string>> kernel_config;
-  std::string command_line;
   std::string preemption;  // of a PREEMPT_DYNAMIC kernel: "none", "voluntary", "full", "lazy"
   bool real_time_kernel = false;
 

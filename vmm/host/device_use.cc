@@ -77,14 +77,14 @@ void Collect(const fs::path& folder, int depth, Interfaces& found) {
   }
   if (folder.parent_path().filename() == "dma") CollectChannel(folder, found);
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+  for (const std::string& name : NamesIn(folder)) {
+    const fs::path entry = folder / name;
     if (folder.filename() == "holders") {
-      found.held.push_back("disk " + folder.parent_path().filename().string() + " is part of " +
-                           entry.path().filename().string());
+      std::string use = "disk " + folder.parent_path().filename().string();
+      found.held.push_back(use.append(" is part of ").append(name));
     }
-    if (entry.is_directory(error) && !entry.is_symlink(error) && depth < kMaximumDepth) {
-      Collect(entry.path(), depth + 1, found);
-    }
+    const bool is_folder = fs::symlink_status(entry, error).type() == fs::file_type::directory;
+    if (is_folder && depth < kMaximumDepth) Collect(entry, depth + 1, found);
   }
 }
 

@@ -67,12 +67,12 @@ std::optional<IommuDriver> DriverOf(const DtNode& iommu) {
   return std::nullopt;
 }
 
-bool IsCoherent(const DtNode& node) {
-  const std::optional<DmaCoherence> coherence = FindDmaCoherence(node);
+bool IsCoherent(const DeviceTree& tree, const DtNode& node) {
+  const std::optional<DmaCoherence> coherence = FindDmaCoherence(tree, node);
   return coherence && coherence->coherent;
 }
 
-IommuFacts ReadIommu(const DtNode& device, const Reference& reference) {
+IommuFacts ReadIommu(const DeviceTree& tree, const DtNode& device, const Reference& reference) {
   IommuFacts facts{reference.target.path(), reference.arguments, {}, false, {}};
   const auto driver = DriverOf(reference.target);
   if (!driver) {
@@ -80,7 +80,7 @@ IommuFacts ReadIommu(const DtNode& device, const Reference& reference) {
     return facts;
   }
   facts.driver = driver->driver;
-  const bool coherent_walk = IsCoherent(reference.target);
+  const bool coherent_walk = IsCoherent(tree, reference.target);
   switch (driver->coherency) {
     case Coherency::kAlways:
       facts.accepted = true;
@@ -97,7 +97,7 @@ IommuFacts ReadIommu(const DtNode& device, const Reference& reference) {
                                 : "its node has no dma-coherent, which VFIO insists on";
       break;
     case Coherency::kCoherentWalkOrDevice:
-      facts.accepted = coherent_walk || IsCoherent(device);
+      facts.accepted = coherent_walk || IsCoherent(tree, device);
       facts.why = coherent_walk    ? "its table walks are coherent (dma-coherent)"
                   : facts.accepted ? "the device is coherent (dma-coherent)"
                                    : "neither its node nor the device's has dma-coherent, one of "
@@ -120,7 +120,7 @@ DmaFacts ReadDma(const HostIndex& index, const NodeFacts& device) {
   for (const Reference& reference : device.references) {
     const bool available = index.IsEnabled(reference.target);
     if (reference.property == "iommus" && available) {
-      facts.iommus.push_back(ReadIommu(device.node, reference));
+      facts.iommus.push_back(ReadIommu(index.tree(), device.node, reference));
     }
     if (reference.property == "msi-parent") {
       facts.isolated_msi = available && reference.target.IsCompatible("arm,gic-v3-its");
@@ -128,7 +128,7 @@ DmaFacts ReadDma(const HostIndex& index, const NodeFacts& device) {
   }
   facts.signs = SignsOfDma(device.node);
   facts.windows = ReadDmaWindows(index.tree(), device.node);
-  facts.coherent = IsCoherent(device.node);
+  facts.coherent = IsCoherent(index.tree(), device.node);
   return facts;
 }
 

@@ -115,7 +115,9 @@ bool CanBeLeftOut(const Obstacle& obstacle) {
 std::vector<ClockFacts> WithDriverRates(const InspectInput& input, Inspection& inspection) {
   std::vector<ClockFacts> clocks = input.clocks;
   for (std::size_t at = 0; at < clocks.size(); ++at) {
-    auto found = input.driver_rates.find(clocks[at].name);
+    // Of those that were asked for without a name only the first is known.
+    auto found = clocks[at].name.empty() ? input.driver_rates.end()
+                                         : input.driver_rates.find(clocks[at].name);
     if (found == input.driver_rates.end() && at == 0) found = input.driver_rates.find("");
     if (clocks[at].rate_hz || found == input.driver_rates.end()) continue;
     clocks[at].rate_hz = found->second;
@@ -130,7 +132,9 @@ std::vector<Reason> Synthesise(const HostIndex& index, Inspection& inspection,
                                const InspectInput& input) {
   std::vector<Reason> reasons;
   for (std::size_t at = 0; at < input.clocks.size(); ++at) {
-    if (!input.clocks[at].rate_hz) inspection.unknown_rates.push_back(ClockName(input.clocks, at));
+    const ClockFacts& clock = input.clocks[at];
+    const bool is_hole = clock.provider.empty();
+    if (!clock.rate_hz && !is_hole) inspection.unknown_rates.push_back(ClockName(input.clocks, at));
   }
   // What the CPU does not reach is no device to VFIO, and has nothing that a guest could reach.
   const bool is_line = inspection.regions.empty() && !inspection.interrupts.empty();
@@ -257,11 +261,11 @@ DtNode FindNode(const HostIndex& index, const std::string& name) {
                               : "did you mean one of these?" + similar);
 }
 
-Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInput& given) {
+Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInput& input) {
   const NodeFacts device = index.Read(node);
   Inspection inspection;
-  InspectInput input = given;
-  input.clocks = WithDriverRates(given, inspection);
+  InspectInput known = input;
+  known.clocks = WithDriverRates(input, inspection);
   std::vector<Reason> reasons;
   inspection.device = input.live ? input.live->name : DeviceName(node);
   inspection.node = node.path();
@@ -278,10 +282,10 @@ Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInpu
                        "it has neither registers nor interrupts: there is nothing to hand over"});
   }
   Gather(reasons, [&] { inspection.dma = ReadDma(index, device); });
-  Gather(reasons, [&] { inspection.suppliers = Suppliers(index, device, input.clocks); });
+  Gather(reasons, [&] { inspection.suppliers = Suppliers(index, device, known.clocks); });
   inspection.users = index.UsersOf(node);
   inspection.reset_driver = ResetDriver(node);
-  for (Reason& reason : Synthesise(index, inspection, input)) reasons.push_back(std::move(reason));
+  for (Reason& reason : Synthesise(index, inspection, known)) reasons.push_back(std::move(reason));
   Judge(inspection, std::move(reasons));
   return inspection;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/inspect/platform_table.h"
 
+#include "vmm/config/toml_key.h"
 #include "vmm/inspect/inspect.h"
 #include "vmm/plan/obstacle.h"
 
@@ -32,10 +33,13 @@ std::string Keys(const Inspection& inspection) {
   std::string keys;
   std::string rates;
   for (const auto& [name, hz] : inspection.driver_rates) {
-    rates.append(rates.empty() ? "" : ", ").append(name).append(" = ").append(std::to_string(hz));
+    rates.append(rates.empty() ? "" : ", ")
+        .append(TomlKey(name))
+        .append(" = ")
+        .append(std::to_string(hz));
   }
   for (const std::string& name : inspection.unknown_rates) {
-    rates.append(rates.empty() ? "" : ", ").append(name).append(" = Hz");
+    rates.append(rates.empty() ? "" : ", ").append(TomlKey(name)).append(" = Hz");
   }
   if (!inspection.unknown_rates.empty()) keys += "# ";
   if (!rates.empty()) keys += "clocks = { " + rates + " }\n";

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 
+#include "vmm/fdt/dma_path.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -16,8 +17,6 @@ constexpr std::uint32_t kMaximumCells = 4;
 // More is a bus of its own kind, such as PCI, whose addresses have flags.
 constexpr std::uint32_t kPlainAddressCells = 2;
 constexpr std::uint32_t kPlainSizeCells = 2;  // 64 bits
-// On DMA's way up. Nodes are no deeper than that, and no board's interconnects make it longer.
-constexpr std::size_t kMaximumBuses = 64;
 
 std::uint32_t InheritedCell(const DtNode& bus, std::string_view name) {
   for (std::optional<DtNode> at = bus; at; at = at->parent()) {
@@ -93,28 +92,6 @@ std::optional<DtProperty> DmaRanges(const DtNode& bus) {
   return property && !property->value.empty() ? property : std::nullopt;
 }
 
-// What a node's DMA goes through next (drivers/of/address.c of Linux: __of_get_dma_parent).
-std::optional<DtNode> DmaParent(const DeviceTree& tree, const DtNode& node) {
-  const std::vector<std::string> names = node.Strings("interconnect-names");
-  const auto found = std::find(names.begin(), names.end(), "dma-mem");
-  if (found == names.end()) return node.parent();
-  const auto paths = ReadReferences(tree, node, "interconnects", "#interconnect-cells");
-  const auto index = static_cast<std::size_t>(found - names.begin());
-  return index < paths.size() && paths[index] ? paths[index]->target : node.parent();
-}
-
-// The buses that a node's DMA goes through, the nearest first, but for the root, which is memory's.
-std::vector<DtNode> DmaBuses(const DeviceTree& tree, const DtNode& node) {
-  std::vector<DtNode> buses;
-  for (auto bus = DmaParent(tree, node); bus && bus->parent(); bus = DmaParent(tree, *bus)) {
-    if (buses.size() == kMaximumBuses) {
-      throw Error(node.path() + ": interconnects: its DMA leads round in a circle");
-    }
-    buses.push_back(*bus);
-  }
-  return buses;
-}
-
 // What an address above the last bus that changed it is to the CPU; nothing if it leads nowhere.
 std::optional<std::uint64_t> MemoryAddress(std::span<const DtNode> buses, std::uint64_t address) {
   for (const DtNode& bus : buses) {
@@ -186,7 +163,8 @@ std::vector<NodeRegion> ReadRegions(const DtNode& node) {
 }
 
 std::vector<DmaWindow> ReadDmaWindows(const DeviceTree& tree, const DtNode& node) {
-  const std::vector<DtNode> buses = DmaBuses(tree, node);
+  std::vector<DtNode> buses = DmaPath(tree, node);
+  if (!buses.empty()) buses.pop_back();  // the root's addresses are memory's
   std::size_t nearest = 0;
   while (nearest < buses.size() && !DmaRanges(buses[nearest])) {
     if (nearest > 0 && !buses[nearest].Property("dma-ranges")) return {};

@@ -83,6 +83,11 @@ void JudgeRegions(const Inspection& inspection, std::vector<Reason>& reasons) {
   }
 }
 
+std::string LeaveLine(std::size_t index) {
+  return std::string(kTakeFirst) +
+         "; or leave it to the host: drop = [\"interrupts:" + std::to_string(index) + "\"]";
+}
+
 void JudgeInterrupts(const Inspection& inspection, std::vector<Reason>& reasons) {
   for (std::size_t index = 0; index < inspection.interrupts.size(); ++index) {
     const InterruptView& view = inspection.interrupts[index];
@@ -100,7 +105,7 @@ void JudgeInterrupts(const Inspection& inspection, std::vector<Reason>& reasons)
       reasons.push_back({Verdict::kRefused,
                          name + " is a line that the host uses for " + Join(view.shared_with) +
                              ": VFIO does not share lines",
-                         kTakeFirst});
+                         LeaveLine(index)});
     }
   }
 }

@@ -14,17 +14,17 @@ constexpr int kHighestPriority = 99;
 
 }  // namespace
 
-OwnThread PlanOwnThread(const VmConfig& config, const CpuSet& online) {
+OwnThread PlanOwnThread(const VmConfig& config, const CpuSet& usable) {
   OwnThread thread;
   const CpuConfig& cpu = config.cpu;
-  CpuSet others = online;
+  CpuSet others = usable;
   for (const unsigned taken : cpu.affinity) others.erase(taken);
   if (config.realtime.enabled) {
     thread.cpus = config.realtime.housekeeping;
     if (thread.cpus.empty()) thread.cpus.assign(others.begin(), others.end());
   }
-  const bool all_taken = cpu.affinity.empty() ? online.size() <= cpu.count : others.empty();
-  if (cpu.policy == SchedulingPolicy::kOther || online.empty() || !all_taken) return thread;
+  const bool all_taken = cpu.affinity.empty() ? usable.size() <= cpu.count : others.empty();
+  if (cpu.policy == SchedulingPolicy::kOther || usable.empty() || !all_taken) return thread;
   if (cpu.priority == kHighestPriority) {
     throw Error(
         "cpu.priority = 99 leaves none above it for the thread that serves the console and "
@@ -57,8 +57,12 @@ void PlaceOwnThread(HostKernel& kernel, const OwnThread& thread) {
       });
 }
 
-CpuSet OnlineCpus(const HostSysfs& sysfs) {
-  return ParseCpuList(ReadAttribute(sysfs.root() / "sys/devices/system/cpu/online"));
+CpuSet UsableCpus(const HostSysfs& sysfs) {
+  CpuSet cpus = ParseCpuList(ReadAttribute(sysfs.root() / "sys/devices/system/cpu/online"));
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return cpus;
+  std::erase_if(cpus, [&](unsigned cpu) { return cpu < CPU_SETSIZE && !CPU_ISSET(cpu, &allowed); });
+  return cpus;
 }
 
 int LinuxPolicy(SchedulingPolicy policy) {

@@ -95,21 +95,21 @@ ClocksBelow ReadClocksBelow(const DeviceTree& tree, const DtNode& node,
   return below;
 }
 
-std::map<std::string, std::uint64_t> ReadDriverRates(const std::filesystem::path& root,
-                                                     const std::string& device) {
+DriverRates ReadDriverRates(const std::filesystem::path& root) {
   // name, three counts, rate, accuracy, phase, duty cycle, enabled, consumer, connection: the
   // further consumers of a clock have lines of two words.
   constexpr std::size_t kWholeLine = 11;
   constexpr std::size_t kRate = 4;
-  std::map<std::string, std::uint64_t> rates;
+  DriverRates rates;
   const std::string summary = ReadAttribute(root / "sys/kernel/debug/clk/clk_summary");
   std::uint64_t rate_hz = 0;
   for (const std::string_view line : Split(summary, '\n')) {
     const std::vector<std::string_view> words = Split(line, ' ');
     if (words.size() == kWholeLine) rate_hz = ParseRate(words[kRate]).value_or(0);
     if (words.size() != kWholeLine && words.size() != 2) rate_hz = 0;
-    if (rate_hz == 0 || words[words.size() - 2] != device) continue;
-    rates[words.back() == "no_connection_id" ? "" : std::string(words.back())] = rate_hz;
+    if (rate_hz == 0) continue;
+    const std::string_view name = words.back() == "no_connection_id" ? "" : words.back();
+    rates[std::string(words[words.size() - 2])][std::string(name)] = rate_hz;
   }
   return rates;
 }

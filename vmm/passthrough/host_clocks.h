@@ -26,10 +26,10 @@ ClocksBelow ReadClocksBelow(const DeviceTree& tree, const DtNode& node,
 std::vector<ClockFacts> ReadSoundClocks(const DeviceTree& tree, const DtNode& node,
                                         const std::filesystem::path& root);
 
-// Rates of the clocks that the host's driver of a device has at present, by their names in
-// `clock-names` ("": the first, asked for without one), as /sys/kernel/debug/clk/clk_summary of
-// Linux 6.12 tells (drivers/clk/clk.c); not those of 0 Hz. Nothing once VFIO has the device.
-std::map<std::string, std::uint64_t> ReadDriverRates(const std::filesystem::path& root,
-                                                     const std::string& device);
+// Rates in Hz of the clocks that drivers of the host have at present, by device and by their names
+// in `clock-names` ("": the first, asked for without one), as /sys/kernel/debug/clk/clk_summary of
+// Linux 6.12 tells (drivers/clk/clk.c); not those of 0 Hz. A device that VFIO has has none.
+using DriverRates = std::map<std::string, std::map<std::string, std::uint64_t>>;
+DriverRates ReadDriverRates(const std::filesystem::path& root);
 
 }  // namespace microvm

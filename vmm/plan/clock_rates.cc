@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "vmm/config/closest_word.h"
+#include "vmm/config/toml_key.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -40,7 +41,7 @@ void CheckClockRates(const DeviceFacts& facts, const std::vector<bool>& dropped)
     const char* const separator = count++ == 0 ? "" : ", ";
     const std::string key = KeyOf(facts, index);
     unknown.append(separator).append("'").append(key).append("' (").append(provider).append(")");
-    keys.append(separator).append(key + " = 100000000");
+    keys.append(separator).append(TomlKey(key)).append(" = 100000000");
   }
   if (count == 0) return;
   throw Error(facts.node_path + ": clocks: the " +

@@ -23,7 +23,7 @@ constexpr std::array kFlexrm = {BoundProperty{
     "msi-parent", kRefuse, "its interrupts are messages, and the guest has no ITS to take them"}};
 
 // Devices without a property of their own follow the general rules whole; they stand here because
-// their bindings have been read for it, and a golden of the tests shows the node.
+// their bindings have been read for it, and a test shows the node, or a guest has run with it.
 constexpr std::array kBindings = {
     DeviceBinding{"calxeda,hb-xgmac", "net/calxeda-xgmac.yaml", {}},
     // Both layouts: five regions in one node; or two and a `phy-handle` to a device of three, which

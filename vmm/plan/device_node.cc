@@ -349,7 +349,7 @@ void NodeMaker::AddOwnProperties() {
 // The guest's node is on no bus that could say it, and a driver that takes a coherent device for
 // one that is not, or the other way round, loses data.
 void NodeMaker::AddCoherence() {
-  const std::optional<DmaCoherence> coherence = FindDmaCoherence(host_);
+  const std::optional<DmaCoherence> coherence = FindDmaCoherence(*facts_.tree, host_);
   if (!coherence || coherence->said_by == host_) return;
   const auto& given = facts_.config.properties;
   if (given.contains("dma-coherent") || given.contains("dma-noncoherent")) return;

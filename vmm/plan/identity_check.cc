@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "vmm/fdt/dma_path.h"
 #include "vmm/host/error.h"
 #include "vmm/plan/reset_check.h"
 
@@ -75,7 +76,7 @@ void CheckIdentity(const DeviceFacts& facts, const std::vector<AddressRange>& ra
   const auto node = facts.tree->Find(facts.node_path);
   if (!node) return;
   try {
-    for (auto bus = node->parent(); bus; bus = bus->parent()) CheckReach(*bus, ram);
+    for (const DtNode& bus : DmaPath(*facts.tree, *node)) CheckReach(bus, ram);
   } catch (const Error& error) {
     throw Error(name + error.what(), "this device needs an IOMMU");
   }

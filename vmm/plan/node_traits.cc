@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "vmm/fdt/dma_path.h"
+
 namespace microvm {
 
 std::string BaseName(const DtNode& node) {
@@ -23,10 +25,15 @@ bool IsEthernetPhy(const DtNode& node) {
          (node.parent() && BaseName(*node.parent()) == "mdio");
 }
 
-std::optional<DmaCoherence> FindDmaCoherence(const DtNode& node) {
-  for (std::optional<DtNode> at = node; at; at = at->parent()) {
-    if (at->Property("dma-coherent")) return DmaCoherence{*at, true};
-    if (at->Property("dma-noncoherent")) return DmaCoherence{*at, false};
+std::optional<DmaCoherence> FindDmaCoherence(const DeviceTree& tree, const DtNode& node) {
+  const auto said_by = [](const DtNode& at) -> std::optional<DmaCoherence> {
+    if (at.Property("dma-coherent")) return DmaCoherence{at, true};
+    if (at.Property("dma-noncoherent")) return DmaCoherence{at, false};
+    return std::nullopt;
+  };
+  if (const auto own = said_by(node)) return own;
+  for (const DtNode& bus : DmaPath(tree, node)) {
+    if (const auto said = said_by(bus)) return said;
   }
   return std::nullopt;
 }

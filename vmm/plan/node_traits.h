@@ -22,13 +22,13 @@ bool IsMereData(const DtNode& node);
 bool IsEthernetPhy(const DtNode& node);
 
 // What says whether a node's DMA is coherent with the CPUs' caches: `dma-coherent` or
-// `dma-noncoherent` of the node itself, else of the nearest above (drivers/of/address.c of Linux:
-// of_dma_is_coherent).
+// `dma-noncoherent` of the node itself, else of the nearest that its DMA goes through
+// (drivers/of/address.c of Linux: of_dma_is_coherent).
 struct DmaCoherence {
   DtNode said_by;
   bool coherent;
 };
-// Nothing if none of them says.
-std::optional<DmaCoherence> FindDmaCoherence(const DtNode& node);
+// Nothing if none of them says. Throws Error as DmaPath does.
+std::optional<DmaCoherence> FindDmaCoherence(const DeviceTree& tree, const DtNode& node);
 
 }  // namespace microvm
