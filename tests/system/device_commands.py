@@ -105,7 +105,7 @@ def inspect_without_iommu(board):
 
 @test("system-virt", VIRT)
 def inspect_what_cannot_be(board):
-    """inspect: a device that refers to what a guest cannot have is refused, with the reason."""
+    """inspect has a verdict on every device that list shows, and list shows every device of the host."""
     names = [entry["device"] for entry in json.loads(board.read("microvm device list --json"))]
     equal("devices listed", sorted(names), sorted(set(board.read(
         "ls -1 /sys/bus/platform/devices /sys/bus/amba/devices").splitlines()) - {""} - {
@@ -137,7 +137,7 @@ def inspect_as_json(board):
 
 @test("system-virt", VIRT)
 def bind_refuses_what_is_in_use(board):
-    """bind: the console's UART and an interface that is up are refused, with what uses them, and stay."""
+    """bind: the console's UART is refused, with what uses it, and stays."""
     consoles = board.read("for d in /sys/bus/platform/devices/*.pl011 /sys/bus/amba/devices/*.pl011;"
                           " do [ ! -e $d ] || echo ${d##*/}; done").split()
     true("the board has a console", consoles)
