@@ -123,3 +123,13 @@ watch_progress() {
     fi
   done
 }
+
+# make_unity_relative BUILD: Meson names joined sources by their absolute paths, with which the compiler's cache serves
+# no other checkout.
+make_unity_relative() {
+  local build=$1 file
+  with_log "configure-${build##*/}" ninja -C "$build" build.ninja || die "$build cannot be configured again"
+  while IFS= read -r -d '' file; do
+    sed -i "s|<$build/|<|" "$file"
+  done < <(find "$build" -name '*-unity*.cpp' -exec grep -lZF "<$build/" {} +)
+}

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """tidy.py TOP CACHE RESULTS: clang-tidy over every C++ file, as the builds compile it.
 
-A file that was clean stays clean while nothing that clang-tidy reads has changed, so results are kept by content: first
-by what is quick to know (the file, all headers of the project, the installed packages), then by the preprocessed source.
+Most of clang-tidy's time goes into the libraries' headers, so a file is checked together with its neighbours, in one
+source that includes them. Where that cannot be compiled, as two files use one name, those that the compiler complains of
+are checked without the others.
 
-Most of clang-tidy's time goes into the libraries' headers, so what is not known to be clean is checked together with
-its neighbours, in one source that includes them. Where that cannot be compiled, as two files use one name, those that
-the compiler complains of are checked without the others.
+A file that was clean stays clean while nothing that clang-tidy reads has changed, so results are kept by content: first
+by what is quick to know (the file, all headers of the project, the installed packages), then, of the neighbours that
+are not known by that, by their preprocessed source.
 """
 
 import collections
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -24,6 +26,7 @@ import tempfile
 # Which build compiles what; the first that has the file counts.
 BUILDS = ("build/commands", "build/arm64")
 TOGETHER = 40  # sources at most
+ENTRY_POINTS = ("main", "LLVMFuzzerTestOneInput")
 GCC_ONLY = re.compile(r"-fsanitize=.*|-m(no-)?outline-atomics|-W(no-)?(error|restrict)|-fno-tree-.*")
 
 
@@ -73,7 +76,7 @@ class Tidy:
         # Compiled by the system tests and the benchmark themselves.
         for name in self.git("tests/system/*.cc", "bench/*.cc"):
             commands.setdefault(name, (self.top, ["aarch64-linux-gnu-g++", "-std=c++20", "-c",
-                                                  str(self.top / name)]))
+                                                  name]))
         return commands
 
     def arguments(self, words):
@@ -89,25 +92,28 @@ class Tidy:
                 kept.append(word)
         return [*kept[:-1], "-Wno-unknown-warning-option", "-Wno-unused-command-line-argument"]
 
-    def preprocessed(self, folder, words):
-        """What the compiler sees, with comments, as they can silence a finding."""
+    def preprocessed(self, folder, words, file):
+        """What the compiler sees of a file, with comments, as they can silence a finding."""
         options = [word for word in words[1:-1] if word not in ("-c", "-MD")]
         for option in ("-o", "-MQ", "-MF"):
             if option in options:
                 at = options.index(option)
                 del options[at:at + 2]
-        # Without the folder's name, so that another checkout knows the result too.
-        options.append("-fno-working-directory")
-        return subprocess.run([words[0], *options, "-E", "-C", "-dD", words[-1]], cwd=folder,
+        # Without the names of folders and files, so that another checkout knows the result too.
+        return subprocess.run([words[0], *options, "-E", "-P", "-C", "-dD", file], cwd=folder,
                               check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
 
-    def keys(self, source):
-        """Where the cache says that a source is clean: by what is quick to know, and exactly."""
-        folder, words = self.commands[source]
-        quick = self.cache / digest(self.quick, source, read(self.top / source), words)
-        if quick.exists():
-            return quick, None
-        return quick, self.cache / digest(self.settings, words, self.preprocessed(folder, words))
+    def quick_key(self, source):
+        """Where the cache says that a source is clean, by what is quick to know."""
+        return self.cache / digest(self.quick, source, read(self.top / source),
+                                   self.commands[source][1])
+
+    def exact_key(self, sources):
+        """Where it says so of sources that are compiled alike, by what clang-tidy reads of them."""
+        folder, words = self.commands[sources[0]]
+        with self.joined(sources) as file:
+            return self.cache / digest(self.settings, *sources, *self.alike(sources[0]),
+                                       self.preprocessed(folder, words, file.name))
 
     def findings(self, source, file, options=()):
         """What clang-tidy says of `file`, compiled as `source` is; nothing: clean."""
@@ -118,17 +124,28 @@ class Tidy:
                              stderr=subprocess.STDOUT, text=True, check=False)
         return "" if run.returncode == 0 else run.stdout or f"exit status {run.returncode}"
 
-    def findings_together(self, sources):
-        """{source: findings} of sources that are compiled alike, in as few runs as they allow."""
-        if len(sources) == 1:
-            return {sources[0]: self.findings(sources[0], str(self.top / sources[0]))}
+    def included(self, number, source):
+        """The lines that include a source, which may be a whole program, among others."""
+        renamed = (f"#undef {name}\n#define {name} {name}_{number}  // NOLINT\n"
+                   for name in ENTRY_POINTS)
+        return "".join(renamed) + f'#include "{self.top / source}"  // NOLINT\n'
+
+    @contextlib.contextmanager
+    def joined(self, sources):
+        """A file that includes the sources, which are compiled alike."""
         # clang-tidy takes its configuration from the folders above the file.
         folder = self.top / "build/tidy" / self.settings_folder(sources[0])
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", suffix=".cc", dir=folder) as file:
-            file.writelines(f'#include "{self.top / source}"  // NOLINT(bugprone-suspicious-include)\n'
-                            for source in sources)
+            file.writelines(self.included(*numbered) for numbered in enumerate(sources))
             file.flush()
+            yield file
+
+    def findings_together(self, sources):
+        """{source: findings} of sources that are compiled alike, in as few runs as they allow."""
+        if len(sources) == 1:
+            return {sources[0]: self.findings(sources[0], str(self.top / sources[0]))}
+        with self.joined(sources) as file:
             project = rf"({re.escape(str(self.top))}/.*\.cc|(vmm|devices|arch)/.*\.h)$"
             text = self.findings(sources[0], file.name, [f"--header-filter={project}"])
         if "[clang-diagnostic-error]" in text:
@@ -154,26 +171,29 @@ class Tidy:
 
     def check(self, sources):
         """[(source, findings, whether the cache knew)] of sources that are compiled alike."""
-        results, unknown = [], {}
-        for source in sources:
-            try:
-                quick, exact = self.keys(source)
-            except subprocess.CalledProcessError as error:
-                results.append((source, error.stderr.decode(), False))
-                continue
-            if exact is None or exact.exists():
-                quick.touch()
-                results.append((source, "", True))
-            else:
-                unknown[source] = (quick, exact)
-        together = self.findings_together(list(unknown)) if unknown else {}
-        for source, keys in unknown.items():
-            findings = together[source]
-            if not findings:
-                for key in keys:
-                    key.touch()
-            results.append((source, findings, False))
-        return results
+        keys = {source: self.quick_key(source) for source in sources}
+        unknown = [source for source in sources if not keys[source].exists()]
+        results = [(source, "", True) for source in sources if source not in unknown]
+        if not unknown:
+            return results
+        try:
+            exact = self.exact_key(unknown)
+        except subprocess.CalledProcessError as error:
+            return results + [(source, error.stderr.decode(), False) for source in unknown]
+        known = exact.exists()
+        found = dict.fromkeys(unknown, "") if known else self.findings_together(unknown)
+        for source in unknown:
+            if not found[source]:
+                keys[source].touch()
+        if not any(found.values()):
+            exact.touch()
+        return results + [(source, found[source], known) for source in unknown]
+
+    def alike(self, source):
+        """How a source is compiled, but for its target's own folder of generated headers, which is
+        empty."""
+        _, words = self.commands[source]
+        return [word for word in self.arguments(words) if not re.fullmatch(r"-I\S*\.p", word)]
 
     def settings_folder(self, source):
         """The nearest folder above that has a .clang-tidy."""
@@ -184,12 +204,8 @@ class Tidy:
         """The sources in lists of those that have the same settings and are compiled alike."""
         lists = collections.defaultdict(list)
         for source in self.sources:
-            folder, words = self.commands[source]
-            # Each target's own folder of generated headers is empty.
-            alike = [word for word in self.arguments(words) if not re.fullmatch(r"-I\S*\.p", word)]
-            # Whole programs, which cannot be compiled together.
-            program = source if source.startswith(("tests/system/", "tests/fuzz/")) else None
-            lists[self.settings_folder(source), folder, program, *alike].append(source)
+            folder, _ = self.commands[source]
+            lists[self.settings_folder(source), folder, *self.alike(source)].append(source)
         parts = (sources[at:at + TOGETHER] for sources in lists.values()
                  for at in range(0, len(sources), TOGETHER))
         return sorted(parts, key=len, reverse=True)
