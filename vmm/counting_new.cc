@@ -16,5 +16,11 @@ void* operator new(std::size_t size) {
   }
 }
 
+// What std::stable_sort and the like ask for: the library's own would not be this one's to free.
+void* operator new(std::size_t size, const std::nothrow_t& /*unused*/) noexcept {
+  microvm::CountAllocation();
+  return std::malloc(size == 0 ? 1 : size);
+}
+
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }

@@ -179,6 +179,10 @@ void WriteSymbols(FdtWriter& fdt, const VmPlan& plan) {
 }  // namespace
 
 std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed) {
+  return BuildGuestTree(plan, seed, plan.overlays.size());
+}
+
+std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed, std::size_t overlays) {
   FdtWriter fdt;
   fdt.Node("", [&] {
     fdt.String("compatible", "linux,dummy-virt");
@@ -199,7 +203,7 @@ std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed) {
   });
   std::vector<std::byte> blob = fdt.Finish();
   OverlayMerger merger;
-  for (const OverlayFile& overlay : plan.overlays) {
+  for (const OverlayFile& overlay : std::span(plan.overlays).first(overlays)) {
     blob = merger.Merge(blob, overlay.path, overlay.blob);
   }
   if (blob.size() > plan.boot.fdt.size_bytes()) {

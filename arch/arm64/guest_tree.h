@@ -16,5 +16,7 @@ using BootSeed = std::span<const std::byte>;
 // The guest's device tree, a pure function of its arguments. Throws Error if it exceeds the room
 // the plan has for it, or an overlay does not fit it.
 std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed);
+// The same with only the first `overlays` of the plan's merged.
+std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed, std::size_t overlays);
 
 }  // namespace microvm

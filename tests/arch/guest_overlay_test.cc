@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
+#include "arch/arm64/guest_source.h"
 #include "arch/arm64/guest_tree.h"
 #include "tests/fakes/dtc.h"
 #include "tests/fakes/exceptions.h"
@@ -15,20 +16,32 @@ namespace {
 using fakes::ChainOf;
 using fakes::Contains;
 
-// The tree of a guest with a CAN controller and overlays of tests/data/overlays.
-std::vector<std::byte> TreeWith(const std::vector<std::string>& overlays) {
+// The plan for a guest with a CAN controller and overlays of tests/data/overlays.
+VmPlan PlanWith(const std::vector<std::string>& overlays) {
   fakes::PlanInput input;
   input.devices = {fakes::CanFacts()};
   for (const std::string& name : overlays) {
     input.boot.overlays.push_back({name + ".dtbo", fakes::TreeBlob(name)});
   }
-  return BuildGuestTree(input.Make(), {});
+  return input.Make();
+}
+
+std::vector<std::byte> TreeWith(const std::vector<std::string>& overlays) {
+  return BuildGuestTree(PlanWith(overlays), {});
 }
 
 TEST_CASE("golden tree: overlays, one of which adds to a device's node and to the root") {
   const fakes::Decompiled tree = fakes::RunDtc(TreeWith({"add", "again"}));
   CHECK(tree.warnings == "");
   CHECK(tree.source == fakes::DataFile("guest-overlay.dts"));
+}
+
+TEST_CASE("the tree's source is the tree, and says where each property came from") {
+  const VmPlan plan = PlanWith({"add", "again"});
+  const std::string source = GuestTreeSource(plan);
+  CHECK(fakes::RunDtc(fakes::CompileSource(source)).source ==
+        fakes::RunDtc(BuildGuestTree(plan, {})).source);
+  CHECK(source == fakes::DataFile("guest-overlay-origins.dts"));
 }
 
 TEST_CASE("a label that the guest's tree does not have is an error with those it has") {

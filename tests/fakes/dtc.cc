@@ -2,17 +2,29 @@
 #include "tests/fakes/dtc.h"
 
 #include <cstdlib>
+#include <stdexcept>
 
-#include "paths.h"  // made by Meson
 #include "tests/fakes/host_tree.h"
+#include "tests/fakes/test_paths.h"
 #include "vmm/host/file.h"
 
 namespace microvm::fakes {
 
+std::vector<std::byte> CompileSource(const std::string& source) {
+  const TemporaryFolder folder;
+  const std::string path = folder.Write("tree.dts", source).string();
+  // It would warn of phandles that are numbers, as it writes them itself.
+  const std::string command =
+      std::string(kTestDtc) + " -q -I dts -O dtb -o " + path + ".dtb " + path;
+  const int status = std::system(command.c_str());  // NOLINT(concurrency-mt-unsafe)
+  if (status != 0) throw std::runtime_error("dtc failed on\n" + source);
+  return ReadFile(path + ".dtb");
+}
+
 Decompiled RunDtc(std::span<const std::byte> blob) {
   const TemporaryFolder folder;
   const std::string path = folder.Write("tree.dtb", blob).string();
-  const std::string command = std::string(TEST_DTC) + " -I dtb -O dts -o " + path + ".dts " + path +
+  const std::string command = std::string(kTestDtc) + " -I dtb -O dts -o " + path + ".dts " + path +
                               " 2> " + path + ".warnings";
   const int status = std::system(command.c_str());  // NOLINT(concurrency-mt-unsafe)
   Decompiled result;

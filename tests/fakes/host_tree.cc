@@ -7,7 +7,7 @@
 #include <fstream>
 #include <stdexcept>
 
-#include "paths.h"  // made by Meson
+#include "tests/fakes/test_paths.h"
 #include "vmm/fdt/device_tree.h"
 #include "vmm/host/file.h"
 
@@ -129,11 +129,11 @@ std::string HostTree::Read(const std::string& path) const {
 }
 
 std::vector<std::byte> TreeBlob(const std::string& name) {
-  return ReadFile(std::string(TEST_TREES) + "/" + name + ".dtb");
+  return ReadFile(std::string(kTestTrees) + "/" + name + ".dtb");
 }
 
 std::string DataFile(const std::string& name) {
-  return ReadTextFile(std::string(TEST_DATA) + "/" + name);
+  return ReadTextFile(std::string(kTestData) + "/" + name);
 }
 
 }  // namespace microvm::fakes

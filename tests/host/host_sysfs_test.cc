@@ -43,6 +43,19 @@ TEST_CASE("a device is what its folder says") {
   CHECK_FALSE(device.bound_to_vfio());
 }
 
+TEST_CASE("a driver that never lets go of its devices is told before anything is changed") {
+  HostTree host;
+  host.AddDevice(kCanDevice);
+  std::filesystem::remove(host.root() / "sys/bus/platform/drivers/xilinx_can/unbind");
+  const HostSysfs sysfs(host.root());
+  const HostDevice device = sysfs.Find(kCan);
+  CHECK_FALSE(device.driver_lets_go);
+  CHECK(ChainOf([&] { sysfs.BindToVfio(device); }) ==
+        "the host's driver 'xilinx_can' never lets go of 'ff070000.canfd'\n"
+        "to fix it:\n  boot the host without that driver\n");
+  CHECK(host.Read("sys/devices/ff070000.canfd/driver_override") == "(null)\n");
+}
+
 TEST_CASE("a device bound to VFIO has a character device, if the kernel makes them") {
   HostTree host;
   host.AddDevice({.name = kCan, .group = 7, .cdev = 3});
@@ -200,10 +213,9 @@ TEST_CASE("who has a line is told by the GIC's number, whatever the kernel's is"
       " 35:          0          0     GIC-0  34 Level     rtc-pl031, vfio-irq[35](x)\n"
       "IPI0:      1000        1000       Rescheduling interrupts\n");
   const HostSysfs sysfs(host.root());
-  CHECK(LineUsers(sysfs, 33) == "uart-pl011");
-  CHECK(LineUsers(sysfs, 34) == "rtc-pl031, vfio-irq[35](x)");
-  CHECK(LineUsers(sysfs, 35) == "");
-  CHECK(LineUsers(sysfs, 36) == "");
+  const std::map<std::uint32_t, std::string> users = {{33, "uart-pl011"},
+                                                      {34, "rtc-pl031, vfio-irq[35](x)"}};
+  CHECK(LineUsers(sysfs) == users);
   CHECK(GicInterrupts(sysfs) == std::map<std::uint32_t, std::uint64_t>{{33, 34}, {34, 0}, {35, 0}});
 }
 

@@ -3,7 +3,9 @@
 // windows.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "vmm/host/error.h"
 #include "vmm/inspect/host_index.h"
 #include "vmm/inspect/inspect.h"
+#include "vmm/inspect/live_facts.h"
 #include "vmm/inspect/regions.h"
 
 namespace microvm {
@@ -108,6 +111,77 @@ TEST_CASE("registers of a system controller are for others to use, but not to be
   CHECK(RefusalOf("/in-system@4001000").empty());
   CHECK(RefusalOf("/system@4000000") ==
         "region 0 has registers that the host uses for /in-system@4001000");
+}
+
+TEST_CASE("registers in RAM, and in those of a syscon that gives clocks, are the host's") {
+  CHECK(RefusalOf("/on-memory@60001000") ==
+        "region 0 has registers that the host uses for /memory@60000000");
+  CHECK(RefusalOf("/in-clocks@7001000") ==
+        "region 0 has registers that the host uses for /clocks@7000000");
+}
+
+TEST_CASE("regions end with the first that the CPU does not reach whole, as Linux's do") {
+  const Inspection device = Inspect(Neighbours(), Neighbour("/short-bus@9000000/device@0"), {});
+  REQUIRE(device.regions.size() == 3);
+  CHECK_FALSE(device.regions[1].region.cpu_address);
+  CHECK(PretendedFacts(Neighbours(), device, {}).regions.size() == 1);
+  CHECK(RefusalOf("/short-bus@9000000/empty@2000") ==
+        "region 1 has no bytes: VFIO does not take the device");
+}
+
+TEST_CASE("the console of a tree is in use, though no host says so") {
+  CHECK(RefusalOf("/console@8001000") == "the host needs it for /chosen (stdout-path)");
+}
+
+bool Says(const Inspection& inspection, Verdict verdict, const std::string& text) {
+  return std::any_of(
+      inspection.reasons.begin(), inspection.reasons.end(),
+      [&](const Reason& reason) { return reason.verdict == verdict && reason.text == text; });
+}
+
+TEST_CASE("registers and lines of nodes that the host has no driver for are free meanwhile") {
+  InspectInput input;
+  input.live = LiveFacts{.name = "3000000.alike", .idle_nodes = {"/twin@3000000"}};
+  const Inspection alike = Inspect(Neighbours(), Neighbour("/alike@3000000"), input);
+  CHECK(alike.verdict == Verdict::kAsIs);
+  CHECK(Says(alike, Verdict::kAsIs,
+             "region 0 has registers that /twin@3000000 would have too, with a driver: leave it "
+             "without"));
+  input.live->idle_nodes = {"/pcie@1000000"};
+  const Inspection line = Inspect(Neighbours(), Neighbour("/spi-50"), input);
+  CHECK(Says(line, Verdict::kRefused,
+             "interrupt 0 is a line that the host uses for /busy-master@5001000: VFIO does not "
+             "share lines"));
+  CHECK(Says(line, Verdict::kAsIs,
+             "interrupt 0 is a line that /pcie@1000000 would have too, with a driver: leave it "
+             "without"));
+}
+
+TEST_CASE("interrupts that a GIC does not have, or not so, are told") {
+  const Inspection inspection = Inspect(Neighbours(), Neighbour("/impossible@8000000"), {});
+  CHECK(Says(inspection, Verdict::kRefused, "interrupt 0 is none that a GIC has"));
+  CHECK(Says(inspection, Verdict::kRefused, "interrupt 1 is none that a GIC has"));
+  CHECK(Says(inspection, Verdict::kRefused, "interrupt 2 asks for a trigger that no SPI has"));
+  CHECK(inspection.interrupts.at(3).line.impossible.empty());
+}
+
+TEST_CASE("idle is what no driver of the host has, whose lines nobody has, and that needs none") {
+  fakes::HostTree host;
+  host.AddDevice({.name = "3000000.twin", .driver = "", .node = "/twin@3000000"});
+  host.AddDevice({.name = "3000000.alike", .driver = "alike", .node = "/alike@3000000"});
+  host.AddDevice({.name = "5000000.master", .node = "/master@5000000"});
+  host.AddDevice({.name = "5001000.busy-master", .driver = "", .node = "/busy-master@5001000"});
+  host.AddDevice({.name = "4000000.system", .driver = "", .node = "/system@4000000"});
+  host.AddDevice({.name = "lost", .driver = "", .node = "/lost"});
+  const HostSysfs sysfs(host.root());
+  host.SetInterrupts(" 14:         34   GICv3  82 Level     a-timer\n");
+  const std::set<std::string> busy = {"/master@5000000", "/twin@3000000"};
+  CHECK(IdleNodes(sysfs, Neighbours().tree()) == busy);
+  // Counted once, given back since.
+  host.SetInterrupts(" 14:         34   GICv3  82 Level\n");
+  const std::set<std::string> given_back = {"/busy-master@5001000", "/master@5000000",
+                                            "/twin@3000000"};
+  CHECK(IdleNodes(sysfs, Neighbours().tree()) == given_back);
 }
 
 // A machine's TOML with the second of the tables to choose from, without their "# ".

@@ -13,6 +13,7 @@
 #include "vmm/inspect/host_index.h"
 #include "vmm/inspect/inspect.h"
 #include "vmm/inspect/page_map.h"
+#include "vmm/plan/host_interrupts.h"
 #include "vmm/plan/interrupt_line.h"
 
 namespace microvm {
@@ -86,6 +87,8 @@ TEST_CASE("dma-ranges are those of the nearest bus that has some") {
   CHECK(ReadDmaWindows(Facts().tree(), NodeOf("/osc")).empty());
 }
 
+bool Everyone(std::size_t /*owner*/) { return true; }
+
 TEST_CASE("a page map answers with all that touch a page, and none beside it") {
   PageMap map;
   map.Add(1, 0x1000, 0x800);
@@ -94,12 +97,12 @@ TEST_CASE("a page map answers with all that touch a page, and none beside it") {
   map.Add(4, 0x0, 0x10000);  // spans them all, and begins first
   map.Add(5, ~std::uint64_t{0xfff}, 0x1000);
   map.Finish();
-  CHECK(map.Touching(0x1fff, 1, 10) == std::vector<std::size_t>{4, 1, 2});
-  CHECK(map.Touching(0x1fff, 2, 10) == std::vector<std::size_t>{4, 1, 2, 3});
-  CHECK(map.Touching(0x1fff, 2, 2) == std::vector<std::size_t>{4, 1});
-  CHECK(map.Touching(0xf000, 0x1000, 10) == std::vector<std::size_t>{4});
-  CHECK(map.Touching(0x10000, 0x1000, 10).empty());
-  CHECK(map.Touching(~std::uint64_t{0}, 1, 10) == std::vector<std::size_t>{5});
+  CHECK(map.Touching(0x1fff, 1, 10, Everyone) == std::vector<std::size_t>{4, 1, 2});
+  CHECK(map.Touching(0x1fff, 2, 10, Everyone) == std::vector<std::size_t>{4, 1, 2, 3});
+  CHECK(map.Touching(0x1fff, 2, 2, Everyone) == std::vector<std::size_t>{4, 1});
+  CHECK(map.Touching(0xf000, 0x1000, 10, Everyone) == std::vector<std::size_t>{4});
+  CHECK(map.Touching(0x10000, 0x1000, 10, Everyone).empty());
+  CHECK(map.Touching(~std::uint64_t{0}, 1, 10, Everyone) == std::vector<std::size_t>{5});
 }
 
 TEST_CASE("a page map tells who has bytes apart from who is in their pages") {
@@ -108,17 +111,25 @@ TEST_CASE("a page map tells who has bytes apart from who is in their pages") {
   map.Add(2, 0x1800, 0x800);
   map.Add(3, 0x17ff, 2);
   map.Finish();
-  CHECK(map.Having(0x1000, 0x800, 10) == std::vector<std::size_t>{1, 3});
-  CHECK(map.Having(0x1800, 1, 10) == std::vector<std::size_t>{3, 2});
-  CHECK(map.Having(0x1801, 0x1000, 10) == std::vector<std::size_t>{2});
-  CHECK(map.Having(0, ~std::uint64_t{0}, 10) == std::vector<std::size_t>{1, 3, 2});
+  CHECK(map.Having(0x1000, 0x800, 10, Everyone) == std::vector<std::size_t>{1, 3});
+  CHECK(map.Having(0x1800, 1, 10, Everyone) == std::vector<std::size_t>{3, 2});
+  CHECK(map.Having(0x1801, 0x1000, 10, Everyone) == std::vector<std::size_t>{2});
+  CHECK(map.Having(0, ~std::uint64_t{0}, 10, Everyone) == std::vector<std::size_t>{1, 3, 2});
+}
+
+TEST_CASE("those who are not asked for do not count for a page map's limit") {
+  PageMap map;
+  for (std::size_t owner = 0; owner < 100; ++owner) map.Add(owner, 0x1000 + owner, 1);
+  map.Finish();
+  CHECK(map.Touching(0x1000, 1, 2, [](std::size_t owner) { return owner > 70; }) ==
+        std::vector<std::size_t>{71, 72});
 }
 
 TEST_CASE("an empty page map has no answer") {
   PageMap map;
   map.Finish();
-  CHECK(map.Having(0, 1, 1).empty());
-  CHECK(map.Touching(0, 1, 1).empty());
+  CHECK(map.Having(0, 1, 1, Everyone).empty());
+  CHECK(map.Touching(0, 1, 1, Everyone).empty());
 }
 
 TEST_CASE("page sharers are other enabled nodes, whole pages or not") {
@@ -153,6 +164,21 @@ TEST_CASE("an interrupt is followed through a nexus") {
 TEST_CASE("a nexus that leads in a circle is an error that names it") {
   CHECK(ChainOf([] { return LinesOf("circling@d000"); }) ==
         "/circle: interrupt-map: it leads in a circle\n");
+}
+
+TEST_CASE("an interrupt-map that would be searched for ever is an error that names it") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("nexus", [&] {
+      fdt.Cells("#interrupt-cells", {1});
+      fdt.Cells("phandle", {1});
+      fdt.Bytes("interrupt-map", std::vector<std::byte>(std::size_t{5000} * 4));
+    });
+    fdt.Node("device", [&] { fdt.Cells("interrupts-extended", {1, 7}); });
+  });
+  const DeviceTree tree(fdt.Finish());
+  CHECK(ChainOf([&] { HostInterrupts(tree, *tree.Find("/device")); }) ==
+        "/nexus: interrupt-map: 5000 cells are more than 4096\n");
 }
 
 TEST_CASE("sharers of a line do not depend on the trigger; those of a clock on its output") {

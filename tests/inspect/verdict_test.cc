@@ -270,6 +270,13 @@ TEST_CASE("what a start would say against a bound device is a reason to refuse i
   CHECK(inspection.reasons.front().fix == "boot the host with ...");
 }
 
+TEST_CASE(
+    "a bus whose ranges cannot cross has no table: what of it to give is for the user to say") {
+  const Inspection bus = Inspect(Index(), Index().tree().Find("/bus@80000000").value(), {});
+  for (const Reason& reason : bus.reasons) CAPTURE(reason.text);
+  CHECK(bus.toml.empty());
+}
+
 TEST_CASE("of an IOMMU group, those in the way are named with what frees them") {
   const DtNode node = Index().tree().Find("/bus@80000000/plain@3000").value();
   InspectInput input = InputOf(node);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "tests/fakes/board.h"
 #include "tests/fakes/exceptions.h"
@@ -184,6 +185,26 @@ TEST_CASE("a recipe runs after the kernel's reset: at the start, at a reboot and
                                  "VFIO_DEVICE_RESET", "pwrite", "KVM_CREATE_VM 32",
                                  "VFIO_DEVICE_SET_IRQS 0 mask", "VFIO_DEVICE_RESET", "pwrite"});
   CHECK(board.kernel.violations() == std::vector<std::string>{});
+}
+
+TEST_CASE("a recipe runs when a guest crashes or its vCPU fails, DMA unmapped only afterwards") {
+  for (const fakes::VcpuExit& end : {fakes::Crash(), fakes::RunFails(EFAULT)}) {
+    Board board;
+    board.AddCan();
+    board.config.platform[0].reset.recipe = {
+        {.action = ResetStep::Action::kWrite, .value = 1, .mask = 0xffff'ffff}};
+    board.kernel.Script(0, {end});
+    board.Run();
+    const std::vector<std::string> seen = BootsAndWrites(board);
+    REQUIRE(seen.size() == 7);
+    CHECK(std::vector(seen.begin() + 4, seen.end()) ==
+          std::vector<std::string>{"VFIO_DEVICE_SET_IRQS 0 mask", "VFIO_DEVICE_RESET", "pwrite"});
+    const auto log = board.kernel.log();
+    const auto last_write = std::find(log.rbegin(), log.rend(), "pwrite").base();
+    CHECK(std::find(log.begin(), last_write, "close container") == last_write);
+    CHECK(std::find(last_write, log.end(), "close container") != log.end());
+    CHECK(board.kernel.violations() == std::vector<std::string>{});
+  }
 }
 
 TEST_CASE("a device that does not come to rest is not given to a guest") {

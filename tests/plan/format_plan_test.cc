@@ -44,7 +44,7 @@ TEST_CASE("values print as strings, cells or bytes, whichever they look like") {
   const std::string plan = FormatPlan(input.Make());
   CHECK(Contains(plan, "xlnx,label = \"vehicle bus\";"));
   CHECK(Contains(plan, "rx-fifo-depth = <0x40>;"));
-  CHECK(Contains(plan, "mac-address = [0 a 35 0 0 1];"));
+  CHECK(Contains(plan, "mac-address = [00 0a 35 00 00 01];"));
   CHECK(Contains(plan, "clock-names = \"can_clk\", \"s_axi_aclk\";"));
 }
 

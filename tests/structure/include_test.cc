@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "paths.h"  // made by Meson
 #include "tests/fakes/exceptions.h"
+#include "tests/fakes/test_paths.h"
 #include "vmm/host/file.h"
 
 namespace microvm {
@@ -22,7 +22,7 @@ struct Include {
 
 // Every #include of the program's own sources.
 std::vector<Include> AllIncludes() {
-  const fs::path root = TEST_SOURCES;
+  const fs::path root = fakes::kTestSources;
   std::vector<Include> includes;
   for (const char* top : {"vmm", "devices", "arch"}) {
     for (const auto& entry : fs::recursive_directory_iterator(root / top)) {

@@ -2,6 +2,8 @@
 """microvm device list, inspect, bind and unbind."""
 
 import json
+import subprocess
+import tempfile
 
 from board import WITHOUT_IOMMU, BoardKind
 from host import PL031, configuration
@@ -161,6 +163,37 @@ def bind_refuses_interface_that_is_up(board):
     equal("driver", driver(board, PASSED), "vfio-platform")
     board.read(f"microvm device unbind {PASSED}")
     equal("driver", driver(board, PASSED), "xilinx_can")
+
+
+def disk():
+    """A disk with a file system."""
+    image = tempfile.NamedTemporaryFile()
+    image.truncate(8 << 20)
+    subprocess.run(["/sbin/mkfs.ext2", "-q", "-F", image.name], check=True)
+    DISKS.append(image)
+    return ("-drive", f"if=none,id=disk,format=raw,file={image.name}",
+            "-device", "virtio-blk-device,drive=disk")
+
+
+DISKS = []  # they go with this process
+
+
+@test("system-virt", BoardKind("virt", (), ("disk",), disk))
+def bind_refuses_mounted_disk(board):
+    """bind: the controller of a disk that is mounted is refused, and taken when it is no more."""
+    name = board.read("basename $(readlink -f /sys/block/vda/device/..)").strip()
+    board.read("mkdir -p /tmp/disk && mount -t ext2 /dev/vda /tmp/disk && echo kept >/tmp/disk/file")
+    result = board.run(f"microvm device bind {name} 2>&1")
+    equal("exit status", result.status, 1)
+    true("it says where", "disk vda is mounted on /tmp/disk" in result.output, result)
+    equal("driver", driver(board, name), "virtio-mmio")
+    equal("its file", board.read("cat /tmp/disk/file").strip(), "kept")
+    board.read(f"umount /tmp/disk; microvm device bind {name}")
+    equal("driver", driver(board, name), "vfio-platform")
+    board.read(f"microvm device unbind {name}")
+    equal("driver", driver(board, name), "virtio-mmio")
+    equal("its file", board.read("mount -t ext2 /dev/vda /tmp/disk && cat /tmp/disk/file; "
+                                 "umount /tmp/disk").strip(), "kept")
 
 
 @test("system-versal", VERSAL)

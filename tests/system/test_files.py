@@ -25,7 +25,7 @@ poweroff -f
 """
 
 
-# Of the guest whose devices do DMA without an IOMMU.
+# Of the guest with drivers for the automotive board's devices.
 IDENTITY_INIT = """#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -38,6 +38,10 @@ copy() {
 }
 case $(word test) in
   dma) copy 1000; cat wait; dmesg | grep dmatest ;;
+  can)
+    cd /sys/bus/platform/devices/*.canfd
+    [ -e of_node/resets ] && echo resets: yes
+    [ -e driver ] && cd -P driver && echo driver: ${PWD##*/} ;;
   endless) copy 0; sleep 1; echo copying; sleep 1000 ;;
   net | net_only | up | iperf) ifconfig eth0 192.168.9.2 up; sleep 2 ;;
 esac

@@ -45,6 +45,10 @@ def with_iommu(board):
 def without_iommu(board):
     """2,000 interrupts, dma = "none", no IOMMU: device, host and guest count the same."""
     count_everywhere(board, "none")
+    errors = board.read("cat /tmp/err")
+    true("the kernel is tainted", int(board.read("cat /proc/sys/kernel/tainted")) != 0)
+    true("that is told", f"no IOMMU before '{PL031}'" in errors and
+         "has tainted the host's kernel" in errors, errors)
 
 
 @test("system-virt", ONE_CPU)

@@ -12,7 +12,8 @@ const char* const kHelpText =
   microvm --config FILE --check            open its devices and files, plan, and exit
   microvm --config FILE --print-plan       show every address, interrupt and property decided
   microvm --config FILE --print-restart    show its key restart, without opening anything else
-  microvm --config FILE --dump-dtb FILE    write the guest's device tree
+  microvm --config FILE --dump-dtb FILE    write the guest's device tree; a FILE.dts is source that
+                                           says of each property where it came from
   microvm device list [--json]             the host's devices, and whether they can be passed through
   microvm device inspect NAME [--json]     what one has, what keeps it from being passed through, the fix
   microvm device list | inspect [NODE] --tree FILE [--json]    the same, of a .dtb of any host

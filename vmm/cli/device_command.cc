@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 
 #include "vmm/cli/run_command.h"
 #include "vmm/host/device_use.h"
@@ -32,11 +33,13 @@ class LiveInspector {
     if (!device.device_tree_path) return WithoutNode(device);
     if (!index_ || !index_->tree().Find(*device.device_tree_path)) {
       index_ = std::make_unique<HostIndex>(ReadHostTree(sysfs_, *device.device_tree_path));
+      idle_nodes_ = IdleNodes(sysfs_, index_->tree());
     }
     const auto node = index_->tree().Find(*device.device_tree_path);
     if (!node) throw Error("the host's device tree has no node " + *device.device_tree_path);
     const bool mapped = device.iommu_group && !device.no_iommu;
     input.live = ReadLiveFacts(sysfs_, files_, device, mapped ? DmaMode::kIommu : DmaMode::kNone);
+    input.live->idle_nodes = idle_nodes_;
     input.clocks = ReadSoundClocks(index_->tree(), *node, sysfs_.root());
     input.clocks_below = ReadClocksBelow(index_->tree(), *node, sysfs_.root());
     const auto rates = driver_rates_.find(device.name);
@@ -58,6 +61,7 @@ class LiveInspector {
   OpenFiles files_;
   DriverRates driver_rates_;
   std::unique_ptr<HostIndex> index_;
+  std::set<std::string> idle_nodes_;
 };
 
 // Every device asked about, in its order: the host's, or nodes of a file's tree.
@@ -134,6 +138,11 @@ void RefuseGuestsDevice(const HostSysfs& sysfs, const HostDevice& device) {
               "stop that process first");
 }
 
+void CheckAllUnused(const HostSysfs& sysfs, const std::vector<HostDevice>& devices) {
+  const OpenFiles files(sysfs.root());
+  for (const HostDevice& device : devices) CheckUnused(sysfs, files, device);
+}
+
 // All or nothing: when one cannot be bound, those bound before it are given back.
 void BindAll(const HostSysfs& sysfs, const std::vector<HostDevice>& devices) {
   std::vector<HostDevice> bound;
@@ -168,18 +177,13 @@ int RunDeviceCommand(const CommandLine& line, const HostSysfs& sysfs) {
     if (!twice) devices.push_back(sysfs.Find(name));
   }
   const bool bind = line.command == Command::kDeviceBind;
-  for (const HostDevice& device : devices) {
-    if (!bind) {
-      RefuseGuestsDevice(sysfs, device);
-    } else if (!line.force) {
-      // What the host does with it would end in the middle.
-      CheckUnused(sysfs, OpenFiles(sysfs.root()), device);
-    }
-  }
   if (bind) {
+    // What the host does with one would end in the middle.
+    if (!line.force) CheckAllUnused(sysfs, devices);
     BindAll(sysfs, devices);
     return 0;
   }
+  for (const HostDevice& device : devices) RefuseGuestsDevice(sysfs, device);
   for (const HostDevice& device : devices) sysfs.UnbindFromVfio(device);
   return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "arch/arm64/boot_image.h"
 #include "arch/arm64/gic.h"
+#include "arch/arm64/guest_source.h"
 #include "arch/arm64/guest_tree.h"
 #include "arch/arm64/layout.h"
 #include "vmm/fdt/overlay.h"
@@ -165,10 +166,13 @@ void Show(const CommandLine& line, const Prepared& prepared) {
   if (line.command == Command::kPrintPlan) {
     std::fputs(FormatPlan(prepared.plan).c_str(), stdout);
   } else if (line.command == Command::kDumpDtb) {
-    WithContext(Error("cannot write the device tree", "give --dump-dtb a path that can be written"),
-                [&] {
-                  WriteFile(line.dtb, {reinterpret_cast<const char*>(tree.data()), tree.size()});
-                });
+    WithContext(
+        Error("cannot write the device tree", "give --dump-dtb a path that can be written"), [&] {
+          WriteFile(line.dtb,
+                    line.dtb.ends_with(".dts")
+                        ? GuestTreeSource(prepared.plan)
+                        : std::string(reinterpret_cast<const char*>(tree.data()), tree.size()));
+        });
   } else {
     std::printf("%s: ok\n", prepared.plan.config.name.c_str());
   }

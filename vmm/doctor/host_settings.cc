@@ -7,11 +7,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <memory>
 #include <string_view>
 
 #include "vmm/host/file.h"
+#include "vmm/host/parse_number.h"
 
 namespace microvm {
 namespace {
@@ -20,14 +20,6 @@ namespace fs = std::filesystem;
 
 // No kernel has more; /proc/config.gz of a few KiB could unpack to anything.
 constexpr std::size_t kLargestConfig = std::size_t{4} << 20;
-
-template <typename Number>
-std::optional<Number> ParseNumber(std::string_view text) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 template <typename Number>
 std::optional<Number> ReadNumber(const fs::path& path) {

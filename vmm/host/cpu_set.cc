@@ -2,8 +2,9 @@
 #include "vmm/host/cpu_set.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
+
+#include "vmm/host/parse_number.h"
 
 namespace microvm {
 namespace {
@@ -11,12 +12,8 @@ namespace {
 constexpr unsigned kMostCpus = 8192;  // of a kernel
 
 std::optional<unsigned> ParseCpu(std::string_view text) {
-  unsigned cpu = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), cpu);
-  if (error != std::errc() || end != text.data() + text.size() || cpu >= kMostCpus) {
-    return std::nullopt;
-  }
-  return cpu;
+  const auto cpu = ParseNumber<unsigned>(text);
+  return cpu && *cpu < kMostCpus ? cpu : std::nullopt;
 }
 
 }  // namespace

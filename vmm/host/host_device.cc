@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
 #include "vmm/host/open_files.h"
+#include "vmm/host/parse_number.h"
 
 namespace microvm {
 namespace {
@@ -28,13 +28,6 @@ std::string LinkText(const fs::path& link) {
 std::string LinkTarget(const fs::path& link) {
   const std::string text = LinkText(link);
   return text.substr(text.rfind('/') + 1);
-}
-
-std::optional<unsigned> GroupNumber(std::string_view text) {
-  unsigned number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
 }
 
 // The path in the device tree of the node of a device's folder; nothing if it has none.
@@ -109,8 +102,11 @@ HostDevice HostSysfs::Read(HostBus bus, const std::string& name) const {
   device.name = name;
   device.bus = bus;
   device.driver = LinkTarget(path / "driver");
+  // drivers/base/bus.c: not with suppress_bind_attrs.
+  std::error_code error;
+  device.driver_lets_go = device.driver.empty() || fs::exists(path / "driver/unbind", error);
   device.driver_override = ReadAttribute(path / "driver_override");
-  device.iommu_group = GroupNumber(LinkTarget(path / "iommu_group"));
+  device.iommu_group = ParseNumber<unsigned>(LinkTarget(path / "iommu_group"));
   // drivers/vfio/group.c names the groups it makes for devices without an IOMMU.
   device.no_iommu = ReadAttribute(path / "iommu_group/name") == "vfio-noiommu";
   for (const std::string& vfio : NamesIn(path / "vfio-dev")) {
@@ -234,6 +230,10 @@ void HostSysfs::BindToVfio(const HostDevice& device) const {
         "the host has no " + driver + " driver",
         "modprobe " + driver + ", or a kernel with " +
             (device.bus == HostBus::kPlatform ? "CONFIG_VFIO_PLATFORM" : "CONFIG_VFIO_AMBA"));
+  }
+  if (!device.driver_lets_go) {
+    throw Error("the host's driver '" + device.driver + "' never lets go of '" + device.name + "'",
+                "boot the host without that driver");
   }
   const fs::path path = DevicePath(device);
   try {

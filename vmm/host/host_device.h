@@ -17,6 +17,7 @@ struct HostDevice {
   std::string name;
   HostBus bus = HostBus::kPlatform;
   std::string driver;                           // "" if none is bound
+  bool driver_lets_go = true;                   // whether it can be unbound
   std::string driver_override;                  // "" if none is set
   std::optional<unsigned> iommu_group;          // nothing: no group, not even a no-IOMMU one
   bool no_iommu = false;                        // the group is VFIO's stand-in for a missing IOMMU

@@ -2,21 +2,13 @@
 #include "vmm/host/interrupt_counts.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
 
 #include "vmm/host/file.h"
+#include "vmm/host/parse_number.h"
 
 namespace microvm {
 namespace {
-
-template <typename Number>
-std::optional<Number> ParseNumber(std::string_view text) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 std::string_view NextWord(std::string_view& line) {
   const std::size_t start = std::min(line.find_first_not_of(' '), line.size());
@@ -137,10 +129,10 @@ std::map<std::uint32_t, std::uint64_t> GicInterrupts(const HostSysfs& sysfs) {
   return counts;
 }
 
-std::string LineUsers(const HostSysfs& sysfs, std::uint32_t intid) {
-  std::string users;
+std::map<std::uint32_t, std::string> LineUsers(const HostSysfs& sysfs) {
+  std::map<std::uint32_t, std::string> users;
   ForEachGicLine(ReadInterrupts(sysfs), [&](const GicLine& line) {
-    if (line.intid == intid) users = line.users;
+    if (!line.users.empty()) users[line.intid] = line.users;
   });
   return users;
 }

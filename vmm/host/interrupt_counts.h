@@ -26,8 +26,8 @@ std::vector<unsigned> VfioInterruptNumbers(const HostSysfs& sysfs, const std::st
 // Each interrupt of the host's GIC that is in use, by INTID.
 std::map<std::uint32_t, std::uint64_t> GicInterrupts(const HostSysfs& sysfs);
 
-// Who has an interrupt of the host's GIC, in the kernel's words: "uart-pl011, rtc"; "" if nobody
-// has, or the host does not tell.
-std::string LineUsers(const HostSysfs& sysfs, std::uint32_t intid);
+// Who has the interrupts of the host's GIC, by INTID, in the kernel's words: "uart-pl011, rtc".
+// What nobody has is left out.
+std::map<std::uint32_t, std::string> LineUsers(const HostSysfs& sysfs);
 
 }  // namespace microvm

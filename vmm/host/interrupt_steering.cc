@@ -21,7 +21,7 @@ void InterruptSteering::Steer(const std::string& device, unsigned cpu) {
                    device.c_str(), number, before.c_str(), FormatChain(error).c_str());
       continue;
     }
-    before_.push_back({path, before});
+    if (!before.empty()) before_.push_back({path, before});
   }
 }
 

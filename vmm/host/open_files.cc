@@ -3,23 +3,20 @@
 
 #include <unistd.h>
 
-#include <charconv>
-
 #include "vmm/host/file.h"
+#include "vmm/host/parse_number.h"
 
 namespace microvm {
 
 OpenFiles::OpenFiles(std::filesystem::path root) : root_(std::move(root)) {
   for (const std::string& name : NamesIn(root_ / "proc")) {
-    pid_t pid = 0;
-    const auto [end, not_a_number] = std::from_chars(name.data(), name.data() + name.size(), pid);
-    const bool whole = not_a_number == std::errc() && end == name.data() + name.size();
-    if (!whole || pid == ::getpid()) continue;
+    const auto pid = ParseNumber<pid_t>(name);
+    if (!pid || *pid == ::getpid()) continue;
     const std::filesystem::path folder = root_ / "proc" / name / "fd";
     for (const std::string& fd : NamesIn(folder)) {
       std::error_code error;
       const std::string path = std::filesystem::read_symlink(folder / fd, error).string();
-      if (path.starts_with('/')) processes_[path].insert(pid);
+      if (path.starts_with('/')) processes_[path].insert(*pid);
     }
   }
 }

@@ -13,8 +13,8 @@
 namespace microvm {
 namespace {
 
-// Of a region: a node's own regions, and those of nodes below it, may be among the answers.
-constexpr std::size_t kMostOwners = HostIndex::kMostUsers + 64;
+// A node may have several regions among the answers.
+constexpr std::size_t kMostOwners = 8 * HostIndex::kMostUsers;
 
 bool IsThingBefore(const Reference& a, const Reference& b) {
   const std::size_t target = a.target.index();
@@ -49,14 +49,11 @@ bool IsWithin(const DtNode& node, std::size_t other) {
   return other >= node.index() && other < node.subtree_end();
 }
 
-// Whether a driver of its own has its registers, as opposed to those that come to them by a regmap,
-// and to a bus, whose registers are those of the devices on it.
-bool IsDriven(const DtNode& node) {
-  constexpr std::array<std::string_view, 4> kOthers = {"syscon", "simple-mfd", "simple-bus",
-                                                       "simple-pm-bus"};
-  const std::vector<std::string> list = node.Strings("compatible");
-  return !list.empty() &&
-         std::find_first_of(list.begin(), list.end(), kOthers.begin(), kOthers.end()) == list.end();
+// RAM, and what the tree reserves of it.
+bool IsMemory(const DtNode& node) {
+  const auto above = node.parent();
+  return node.Strings("device_type") == std::vector<std::string>{"memory"} ||
+         (above && above->path() == "/reserved-memory");
 }
 
 // Set once at boot for a whole board, in whatever node it was put: nothing is used.
@@ -65,6 +62,18 @@ bool IsAssignment(const Reference& reference) {
 }
 
 }  // namespace
+
+bool IsDriven(const DtNode& node) {
+  constexpr std::array<std::string_view, 4> kOthers = {"syscon", "simple-mfd", "simple-bus",
+                                                       "simple-pm-bus"};
+  const std::vector<std::string> list = node.Strings("compatible");
+  // A syscon that gives clocks or resets has a driver for that, too.
+  for (const char* provider : {"#clock-cells", "#reset-cells", "#power-domain-cells"}) {
+    if (!list.empty() && node.Property(provider)) return true;
+  }
+  return !list.empty() &&
+         std::find_first_of(list.begin(), list.end(), kOthers.begin(), kOthers.end()) == list.end();
+}
 
 HostIndex::HostIndex(std::shared_ptr<const DeviceTree> tree) : tree_(std::move(tree)) {
   for (const DtNode& node : tree_->AllNodes()) {
@@ -126,11 +135,10 @@ NodeFacts HostIndex::Read(const DtNode& node) const {
   return facts;
 }
 
-std::vector<std::string> HostIndex::OtherPaths(const DtNode& node,
-                                               const std::vector<std::size_t>& nodes) const {
+std::vector<std::string> HostIndex::PathsOf(const std::vector<std::size_t>& nodes) const {
   std::vector<std::string> paths;
   for (const std::size_t other : nodes) {
-    if (IsWithin(node, other) || paths.size() == kMostUsers) continue;
+    if (paths.size() == kMostUsers) break;
     std::string path = DtNode(*tree_, other).path();
     if (std::find(paths.begin(), paths.end(), path) == paths.end())
       paths.push_back(std::move(path));
@@ -141,17 +149,18 @@ std::vector<std::string> HostIndex::OtherPaths(const DtNode& node,
 std::vector<std::string> HostIndex::SharersOfPages(const DtNode& node,
                                                    const NodeRegion& region) const {
   if (!region.cpu_address) return {};
-  return OtherPaths(node, pages_.Touching(*region.cpu_address, region.size_bytes, kMostOwners));
+  return PathsOf(pages_.Touching(*region.cpu_address, region.size_bytes, kMostOwners,
+                                 [&](std::size_t other) { return !IsWithin(node, other); }));
 }
 
 std::vector<std::string> HostIndex::OwnersOf(const DtNode& node, const NodeRegion& region) const {
   if (!region.cpu_address) return {};
-  auto owners = pages_.Having(*region.cpu_address, region.size_bytes, kMostOwners);
-  std::erase_if(owners, [&](std::size_t owner) {
-    const DtNode other(*tree_, owner);
-    return IsWithin(other, node.index()) || !IsDriven(other);
-  });
-  return OtherPaths(node, owners);
+  return PathsOf(
+      pages_.Having(*region.cpu_address, region.size_bytes, kMostOwners, [&](std::size_t index) {
+        const DtNode other(*tree_, index);
+        return !IsWithin(node, index) && !IsWithin(other, node.index()) &&
+               (IsDriven(other) || IsMemory(other));
+      }));
 }
 
 std::vector<std::string> HostIndex::SharersOf(const DtNode& node,

@@ -24,6 +24,10 @@ struct NodeFacts {
   std::string malformed;  // what is wrong with either; "" if nothing is
 };
 
+// Whether a driver of its own has the node's registers, as opposed to those that come to them by a
+// regmap, and to a bus, whose registers are those of the devices on it.
+bool IsDriven(const DtNode& node);
+
 // A node that uses something, and how ("clocks").
 struct HostUser {
   std::string path;
@@ -75,8 +79,7 @@ class HostIndex {
     auto operator<=>(const LineUse&) const = default;
   };
 
-  [[nodiscard]] std::vector<std::string> OtherPaths(const DtNode& node,
-                                                    const std::vector<std::size_t>& nodes) const;
+  [[nodiscard]] std::vector<std::string> PathsOf(const std::vector<std::size_t>& nodes) const;
   void AddUses(const DtNode& node, std::vector<Reference> references);
   void SortUses();
   [[nodiscard]] std::vector<std::string> SharersOfLine(const DtNode& node,

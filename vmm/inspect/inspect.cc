@@ -84,6 +84,8 @@ std::vector<SupplierView> Suppliers(const HostIndex& index, const NodeFacts& dev
                                      reference.index),
                       .provider = reference.target.path(),
                       .arguments = reference.arguments,
+                      .fixed = reference.target.IsCompatible("fixed-clock") ||
+                               reference.target.IsCompatible("fixed-factor-clock"),
                       .rate_hz = {},
                       .shared_with = index.SharersOf(device.node, reference)};
     if (reference.property == "clocks" && reference.index < clocks.size()) {
@@ -144,16 +146,45 @@ std::vector<Reason> Synthesise(const HostIndex& index, Inspection& inspection,
     for (const Obstacle& obstacle : obstacles) {
       reasons.push_back({Verdict::kNeedsBinding, obstacle.what, FixOf(obstacle)});
     }
-    if (!std::all_of(obstacles.begin(), obstacles.end(), CanBeLeftOut)) return reasons;
+    if (!std::all_of(obstacles.begin(), obstacles.end(), CanBeLeftOut)) {
+      inspection.has_no_table =
+          std::any_of(obstacles.begin(), obstacles.end(), [](const Obstacle& obstacle) {
+            return !obstacle.drop.empty() && !CanBeLeftOut(obstacle);
+          });
+      return reasons;
+    }
     inspection.drop = DropsOf(obstacles);
     const VmPlan plan = PlanPretendedVm({PretendedFacts(index, inspection, input)});
     inspection.guest_tree = BuildGuestTree(plan, {});
     inspection.left_out = plan.devices.front().left_out;
+    if (plan.devices.front().resets) {
+      reasons.push_back({Verdict::kWithStubs,
+                         "its resets are lines of a controller that does nothing",
+                         "a guest's kernel with CONFIG_COMMON_RESET_HI3660 and CONFIG_MFD_SYSCON"});
+    }
   } catch (const Error& error) {
     inspection.drop.clear();
     reasons.push_back({Verdict::kNeedsBinding, error.what(), error.remedy()});
   }
   return reasons;
+}
+
+// Whether the host's firmware, and its kernel unless told otherwise, write to it.
+bool IsConsole(const DeviceTree& tree, const DtNode& node) {
+  const auto chosen = tree.Find("/chosen");
+  if (!chosen) return false;
+  for (const char* name : {"stdout-path", "linux,stdout-path"}) {
+    const std::vector<std::string> text = chosen->Strings(name);
+    if (text.empty()) continue;
+    std::string path = text.front().substr(0, text.front().find(':'));
+    const auto aliases = tree.Find("/aliases");
+    if (!path.starts_with('/') && aliases) {
+      const std::vector<std::string> meant = aliases->Strings(path);
+      if (!meant.empty()) path = meant.front();
+    }
+    return path.starts_with('/') && tree.Find(path) == node;
+  }
+  return false;
 }
 
 // Runs `step`; an Error is a reason against the device, as the kernel would stumble over it too.
@@ -217,7 +248,8 @@ DeviceFacts PretendedFacts(const HostIndex& index, const Inspection& inspection,
   facts.config.drop = inspection.drop;
   facts.config.dma = inspection.dma.behind_iommu() ? DmaMode::kIommu : DmaMode::kNone;
   for (const RegionView& view : inspection.regions) {
-    if (!view.region.cpu_address) continue;
+    // Linux makes no more of them (drivers/of/platform.c: of_device_alloc).
+    if (!view.region.cpu_address) break;
     facts.regions.push_back({view.region.size_bytes, view.region.IsPageAligned()});
   }
   for (const InterruptView& view : inspection.interrupts) {
@@ -284,6 +316,10 @@ Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInpu
   Gather(reasons, [&] { inspection.dma = ReadDma(index, device); });
   Gather(reasons, [&] { inspection.suppliers = Suppliers(index, device, known.clocks); });
   inspection.users = index.UsersOf(node);
+  // A running host says itself what its console is.
+  if (!input.live && IsConsole(index.tree(), node)) {
+    inspection.users.push_back({"/chosen", "stdout-path"});
+  }
   inspection.reset_driver = ResetDriver(node);
   for (Reason& reason : Synthesise(index, inspection, known)) reasons.push_back(std::move(reason));
   Judge(inspection, std::move(reasons));

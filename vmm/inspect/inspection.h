@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,7 @@ struct SupplierView {
   std::string name;      // of a clock, reset...: from the property's -names
   std::string provider;  // path
   std::vector<std::uint32_t> arguments;
+  bool fixed = false;                    // a clock that nobody can change
   std::optional<std::uint64_t> rate_hz;  // of a clock
   std::vector<std::string> shared_with;
 };
@@ -73,6 +75,8 @@ struct LiveFacts {
   std::string not_ready_fix;
   std::string in_use;  // what `device bind` would say of what the host uses it for; "" if nothing
   std::string in_use_fix;
+  // Nodes whose devices no driver of the host has: what they share is free while it stays so.
+  std::set<std::string> idle_nodes;
 };
 
 // Everything that is to be said about one node.
@@ -90,6 +94,7 @@ struct Inspection {
   std::map<std::string, std::uint64_t> driver_rates;  // in Hz, that only the host's driver knows
   std::vector<HostUser> users;                        // nodes of the host that need it
   std::string reset_driver;                           // "": none
+  bool has_no_table = false;          // only the user can say what of it the guest shall have
   std::vector<std::string> drop;      // what cannot cross, as the configuration's key has it
   std::vector<std::string> left_out;  // of the guest's node, each with the reason
   std::vector<std::byte> guest_tree;  // of a pretended VM with it; empty: it could not be made

@@ -1,11 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/inspect/live_facts.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <map>
+
 #include "vmm/host/device_use.h"
 #include "vmm/host/error.h"
+#include "vmm/host/interrupt_counts.h"
+#include "vmm/inspect/host_index.h"
 #include "vmm/passthrough/passthrough.h"
+#include "vmm/plan/host_interrupts.h"
 
 namespace microvm {
+namespace {
+
+using UsersOfLines = std::map<std::uint32_t, std::string>;
+
+// A line of a controller below the GIC is in nobody's list.
+bool HasUsedLine(const DeviceTree& tree, const DtNode& node, const UsersOfLines& users) {
+  try {
+    const std::vector<InterruptLine> lines = HostInterrupts(tree, node);
+    return std::any_of(lines.begin(), lines.end(), [&](const InterruptLine& line) {
+      return !line.controller.empty() && (!line.intid || users.contains(*line.intid));
+    });
+  } catch (const Error&) {
+    return true;
+  }
+}
+
+}  // namespace
 
 LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const OpenFiles& files, const HostDevice& device,
                         DmaMode dma) {
@@ -27,12 +51,23 @@ LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const OpenFiles& files, const Ho
   facts.unsafe_interrupts = type1.value_or(false) ? type1 : iommufd ? iommufd : type1;
   if (iommufd && !type1) facts.unsafe_interrupts_module = "iommufd";
   facts.reset_required = sysfs.ModuleFlag("vfio_platform", "reset_required");
+  if (!device.driver_lets_go) {
+    facts.in_use = "the host's driver '" + device.driver + "' never lets go of it";
+    facts.in_use_fix = "boot the host without that driver";
+  }
   try {
     CheckReady(device, dma);
   } catch (const Error& error) {
     facts.not_ready = error.what();
     facts.not_ready_fix = error.remedy();
   }
+  // As a start would say.
+  const std::vector<std::string> users = sysfs.Users(device);
+  if (facts.not_ready.empty() && !users.empty()) {
+    facts.not_ready = "its IOMMU group is already in use" + ByProcesses(users);
+    facts.not_ready_fix = "stop the process that has it";
+  }
+  if (!facts.in_use.empty()) return facts;
   try {
     CheckUnused(sysfs, files, device);
   } catch (const Error& error) {
@@ -40,6 +75,17 @@ LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const OpenFiles& files, const Ho
     facts.in_use_fix = error.remedy();
   }
   return facts;
+}
+
+std::set<std::string> IdleNodes(const HostSysfs& sysfs, const DeviceTree& tree) {
+  std::set<std::string> idle;
+  const UsersOfLines users = LineUsers(sysfs);
+  for (const HostDevice& device : sysfs.All()) {
+    if (!device.device_tree_path || (!device.driver.empty() && !device.bound_to_vfio())) continue;
+    const auto node = tree.Find(*device.device_tree_path);
+    if (node && IsDriven(*node) && !HasUsedLine(tree, *node, users)) idle.insert(node->path());
+  }
+  return idle;
 }
 
 }  // namespace microvm

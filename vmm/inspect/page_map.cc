@@ -15,6 +15,7 @@ struct PageMap::Query {
   std::uint64_t start;
   std::uint64_t last;
   std::size_t limit;
+  const Filter& filter;
   std::vector<std::size_t> owners;
 };
 
@@ -36,24 +37,25 @@ void PageMap::Finish() {
 }
 
 std::vector<std::size_t> PageMap::Having(std::uint64_t start, std::uint64_t size_bytes,
-                                         std::size_t limit) const {
-  Query query{start, start + (size_bytes - 1), limit, {}};
+                                         std::size_t limit, const Filter& filter) const {
+  Query query{start, start + (size_bytes - 1), limit, filter, {}};
   if (!entries_.empty()) Search(query, 1, 0, last_.size() / 2);
   return std::move(query.owners);
 }
 
 std::vector<std::size_t> PageMap::Touching(std::uint64_t start, std::uint64_t size_bytes,
-                                           std::size_t limit) const {
+                                           std::size_t limit, const Filter& filter) const {
   // Whoever touches a page has some of its bytes.
   const std::uint64_t first = start & ~kInPage;
-  return Having(first, ((start + (size_bytes - 1)) | kInPage) - first + 1, limit);
+  return Having(first, ((start + (size_bytes - 1)) | kInPage) - first + 1, limit, filter);
 }
 
 void PageMap::Search(Query& query, std::size_t node, std::size_t begin, std::size_t end) const {
   if (begin >= entries_.size() || query.owners.size() >= query.limit) return;
   if (last_[node] < query.start || entries_[begin].start > query.last) return;
   if (end - begin == 1) {
-    query.owners.push_back(entries_[begin].owner);
+    const std::size_t owner = entries_[begin].owner;
+    if (query.filter(owner)) query.owners.push_back(owner);
     return;
   }
   const std::size_t middle = begin + (end - begin) / 2;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace microvm {
@@ -15,13 +16,16 @@ class PageMap {
   // Call once when all are added.
   void Finish();
 
-  // The owners, at most `limit`, of any of these bytes; by address, each once for each of its
-  // regions. Takes time in the number of answers and the logarithm of the whole.
+  // Whether an owner is asked for.
+  using Filter = std::function<bool(std::size_t)>;
+
+  // Those owners, at most `limit`, of any of these bytes; by address, each once for each of its
+  // regions. Takes time in the number of those that have some, and the logarithm of the whole.
   [[nodiscard]] std::vector<std::size_t> Having(std::uint64_t start, std::uint64_t size_bytes,
-                                                std::size_t limit) const;
+                                                std::size_t limit, const Filter& filter) const;
   // The same of those who touch a page which these bytes touch.
   [[nodiscard]] std::vector<std::size_t> Touching(std::uint64_t start, std::uint64_t size_bytes,
-                                                  std::size_t limit) const;
+                                                  std::size_t limit, const Filter& filter) const;
 
  private:
   struct Entry {

@@ -49,6 +49,14 @@ std::vector<std::uint32_t> CellsOf(const DtNode& node, const DtProperty& propert
   return *cells;
 }
 
+// Each of a node's addresses is looked for in all windows of its bus, each time.
+void CheckCount(const DtNode& node, const DtProperty& property, std::size_t entries) {
+  constexpr std::size_t kMaximum = 512;
+  if (entries <= kMaximum) return;
+  throw Error(node.path() + ": " + std::string(property.name) + ": " + std::to_string(entries) +
+              " entries are more than " + std::to_string(kMaximum));
+}
+
 struct Window {
   std::uint64_t child;
   std::uint64_t parent;
@@ -60,6 +68,7 @@ std::vector<Window> ReadWindows(const DtNode& bus, const DtProperty& property,
                                 const BusCells& inner, const BusCells& outer) {
   const std::size_t entry = std::size_t{inner.address} + outer.address + inner.size;
   const std::vector<std::uint32_t> cells = CellsOf(bus, property, entry);
+  CheckCount(bus, property, cells.size() / entry);
   std::vector<Window> windows;
   for (std::size_t at = 0; at < cells.size(); at += entry) {
     const auto whole = std::span(cells).subspan(at, entry);
@@ -70,10 +79,12 @@ std::vector<Window> ReadWindows(const DtNode& bus, const DtProperty& property,
   return windows;
 }
 
+// Of an address, or of all of `size_bytes` from there on.
 std::optional<std::uint64_t> ThroughWindows(const std::vector<Window>& windows,
-                                            std::uint64_t address) {
+                                            std::uint64_t address, std::uint64_t size_bytes = 1) {
   for (const Window& window : windows) {
     if (address < window.child || address - window.child >= window.size_bytes) continue;
+    if (size_bytes > window.size_bytes - (address - window.child)) return std::nullopt;
     const std::uint64_t translated = window.parent + (address - window.child);
     if (translated < window.parent) return std::nullopt;
     return translated;
@@ -104,8 +115,9 @@ std::optional<std::uint64_t> MemoryAddress(std::span<const DtNode> buses, std::u
   return address;
 }
 
-// What an address on `bus` is to the CPU.
-std::optional<std::uint64_t> CpuAddress(const DtNode& bus, std::uint64_t address) {
+// Where the CPU finds the bytes from an address on `bus` on.
+std::optional<std::uint64_t> CpuAddress(const DtNode& bus, std::uint64_t address,
+                                        std::uint64_t size_bytes) {
   DtNode at = bus;
   BusCells inner = ReadBusCells(at);
   for (std::optional<DtNode> above = at.parent(); above; above = at.parent()) {
@@ -115,7 +127,8 @@ std::optional<std::uint64_t> CpuAddress(const DtNode& bus, std::uint64_t address
       return std::nullopt;
     }
     if (!ranges->value.empty()) {
-      const auto translated = ThroughWindows(ReadWindows(at, *ranges, inner, outer), address);
+      const auto translated =
+          ThroughWindows(ReadWindows(at, *ranges, inner, outer), address, size_bytes);
       if (!translated) return std::nullopt;
       address = *translated;
     }
@@ -143,12 +156,15 @@ std::vector<NodeRegion> ReadRegions(const DtNode& node) {
   const BusCells bus_cells = ReadBusCells(*bus);
   const std::size_t entry = std::size_t{bus_cells.address} + bus_cells.size;
   const std::vector<std::uint32_t> cells = CellsOf(node, *reg, entry);
+  CheckCount(node, *reg, cells.size() / entry);
   for (std::size_t at = 0; at < cells.size(); at += entry) {
     const auto whole = std::span(cells).subspan(at, entry);
     NodeRegion region;
     region.bus_address = Number(whole.first(bus_cells.address));
     region.size_bytes = Number(whole.last(bus_cells.size));
-    if (region.size_bytes > 0) region.cpu_address = CpuAddress(*bus, region.bus_address);
+    if (region.size_bytes > 0) {
+      region.cpu_address = CpuAddress(*bus, region.bus_address, region.size_bytes);
+    }
     if (region.cpu_address && *region.cpu_address + (region.size_bytes - 1) < *region.cpu_address) {
       throw Error(node.path() + ": reg: " + Hex(*region.cpu_address) + " + " +
                   Hex(region.size_bytes) + " goes beyond 2^64");

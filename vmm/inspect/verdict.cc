@@ -12,7 +12,23 @@ namespace {
 std::string Join(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
+  // Of users no more are known.
+  return words.size() == HostIndex::kMostUsers ? text + ", ..." : text;
+}
+
+// Those of some nodes that drivers of the host may use now.
+std::vector<std::string> InUse(const Inspection& inspection, std::vector<std::string> nodes) {
+  std::erase_if(nodes, [&](const std::string& node) {
+    return inspection.live && inspection.live->idle_nodes.contains(node);
+  });
+  return nodes;
+}
+
+std::vector<std::string> Idle(const Inspection& inspection, std::vector<std::string> nodes) {
+  std::erase_if(nodes, [&](const std::string& node) {
+    return !inspection.live || !inspection.live->idle_nodes.contains(node);
+  });
+  return nodes;
 }
 
 constexpr const char* kTakeFirst =
@@ -42,11 +58,13 @@ void JudgeNode(const Inspection& inspection, std::vector<Reason>& reasons) {
   if (inspection.live && !inspection.live->in_use.empty()) {
     reasons.push_back({Verdict::kRefused, inspection.live->in_use, inspection.live->in_use_fix});
   }
-  if (!inspection.users.empty() && !IsBound(inspection)) {
-    std::vector<std::string> paths;
-    for (const HostUser& user : inspection.users)
-      paths.push_back(user.path + " (" + user.property + ")");
-    reasons.push_back({Verdict::kRefused, "the host needs it for " + Join(paths), kTakeFirst});
+  std::vector<std::string> users;
+  for (const HostUser& user : inspection.users) {
+    if (InUse(inspection, {user.path}).empty()) continue;
+    users.push_back(user.path + " (" + user.property + ")");
+  }
+  if (!users.empty() && !IsBound(inspection)) {
+    reasons.push_back({Verdict::kRefused, "the host needs it for " + Join(users), kTakeFirst});
   }
 }
 
@@ -62,21 +80,42 @@ void JudgeMemory(const Inspection& inspection, std::vector<Reason>& reasons) {
                      "pass through the device that uses it"});
 }
 
+// What cannot be handed over while the host uses it.
+struct Shared {
+  std::string what;  // "region 0 has registers"
+  std::string why;   // ": ..."
+  std::string fix;
+};
+
+void JudgeSharing(const Inspection& inspection, const std::vector<std::string>& others,
+                  const Shared& shared, std::vector<Reason>& reasons) {
+  const std::vector<std::string> users = InUse(inspection, others);
+  if (!users.empty()) {
+    reasons.push_back({Verdict::kRefused,
+                       shared.what + " that the host uses for " + Join(users) + shared.why,
+                       shared.fix});
+  }
+  const std::vector<std::string> idle = Idle(inspection, others);
+  if (!idle.empty()) {
+    reasons.push_back({Verdict::kAsIs, shared.what + " that " + Join(idle) +
+                                           " would have too, with a driver: leave it without"});
+  }
+}
+
 void JudgeRegions(const Inspection& inspection, std::vector<Reason>& reasons) {
   for (std::size_t index = 0; index < inspection.regions.size(); ++index) {
     const RegionView& view = inspection.regions[index];
-    if (!view.region.cpu_address) continue;
     const std::string name = "region " + std::to_string(index);
+    if (view.region.size_bytes == 0 && HasReachedRegion(inspection)) {
+      reasons.push_back({Verdict::kRefused, name + " has no bytes: VFIO does not take the device"});
+    }
+    if (!view.region.cpu_address) continue;
     if (!view.region.IsPageAligned()) {
       reasons.push_back(
           {Verdict::kAsIs,
            name + " is not whole pages of 4 KiB: each access to it leaves the guest"});
     }
-    if (!view.owners.empty()) {
-      reasons.push_back({Verdict::kRefused,
-                         name + " has registers that the host uses for " + Join(view.owners),
-                         kTakeFirst});
-    }
+    JudgeSharing(inspection, view.owners, {name + " has registers", "", kTakeFirst}, reasons);
     if (!view.page_sharers.empty()) {
       reasons.push_back({Verdict::kAsIs, name + " shares a page with " + Join(view.page_sharers)});
     }
@@ -92,6 +131,9 @@ void JudgeInterrupts(const Inspection& inspection, std::vector<Reason>& reasons)
   for (std::size_t index = 0; index < inspection.interrupts.size(); ++index) {
     const InterruptView& view = inspection.interrupts[index];
     const std::string name = "interrupt " + std::to_string(index);
+    if (!view.line.impossible.empty()) {
+      reasons.push_back({Verdict::kRefused, name + " " + view.line.impossible});
+    }
     if (view.line.kind == "PPI" || view.line.kind == "EPPI") {
       reasons.push_back(
           {Verdict::kRefused, name + " belongs to each CPU (PPI): VFIO cannot take it"});
@@ -101,12 +143,8 @@ void JudgeInterrupts(const Inspection& inspection, std::vector<Reason>& reasons)
                          name + " is a line that the node lists before: the guest has one SPI for "
                                 "both"});
     }
-    if (!view.shared_with.empty()) {
-      reasons.push_back({Verdict::kRefused,
-                         name + " is a line that the host uses for " + Join(view.shared_with) +
-                             ": VFIO does not share lines",
-                         LeaveLine(index)});
-    }
+    JudgeSharing(inspection, view.shared_with,
+                 {name + " is a line", ": VFIO does not share lines", LeaveLine(index)}, reasons);
   }
 }
 
@@ -165,7 +203,7 @@ void JudgeSuppliers(const Inspection& inspection, std::vector<Reason>& reasons) 
     const bool exclusive =
         view.supplier == SupplierClass::kReset || view.supplier == SupplierClass::kPowerDomain ||
         view.supplier == SupplierClass::kRegulator || view.supplier == SupplierClass::kClock;
-    if (!exclusive || view.shared_with.empty()) continue;
+    if (!exclusive || view.fixed || view.shared_with.empty()) continue;
     reasons.push_back(
         {Verdict::kWithStubs, "the host may change what it shares with others: " + view.property +
                                   " " + (view.name.empty() ? view.provider : view.name) +
@@ -264,6 +302,7 @@ void Judge(Inspection& inspection, std::vector<Reason> synthesis) {
   const bool for_dma_alone = refusals == 1 && DoesFreeDma(inspection);
   if (refusals > 0 && !for_dma_alone) return;
   inspection.host_fixes = HostFixes(inspection);
+  if (inspection.has_no_table) return;
   inspection.toml = for_dma_alone ? DmaChoices(inspection) : PlatformTable(inspection);
 }
 

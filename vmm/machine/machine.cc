@@ -74,7 +74,10 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
       vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }),
       console_(loop_, kernel, plan.config.console, [this] { Stop(StopReason::kConsoleQuit); }) {
   statistics_.name = plan.config.name;
-  PlaceOwnThread(kernel, PlanOwnThread(plan.config, UsableCpus(sysfs)));
+  // Ordinary vCPUs leave every other thread its share; their start need not look at the CPUs.
+  if (plan.config.cpu.policy != SchedulingPolicy::kOther) {
+    PlaceOwnThread(kernel, PlanOwnThread(plan.config, UsableCpus(sysfs)));
+  }
   CheckLeftOverRam();
   // What an earlier user left running, killed perhaps, stops before it can reach this guest's RAM.
   ResetDevices();

@@ -32,11 +32,16 @@ std::string Folder(const std::string& path) {
   return slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
 }
 
-std::string MountRemedy(const IdentityRamOptions& options) {
-  const std::string folder = Folder(options.path);
+std::string MountRemedy(const IdentityRamOptions& options, const std::string& folder) {
   return "mkdir -p " + folder +
          " && mount -t hugetlbfs -o pagesize=" + std::to_string(options.page_bytes >> 10) +
          "K none " + folder;
+}
+
+// A folder that is used for something else already stays as it is.
+std::string OtherFolderRemedy(const IdentityRamOptions& options) {
+  const std::string folder = "/run/hugepages-" + std::to_string(options.page_bytes >> 10) + "K";
+  return MountRemedy(options, folder) + "\nand write memory.identity_file = \"" + folder + "/vm\"";
 }
 
 std::string PagesRemedy(const IdentityRamOptions& options) {
@@ -181,7 +186,8 @@ IdentityRam::LockedFile::~LockedFile() {
   if (kept_) {
     std::fprintf(stderr,
                  "microvm: %s is kept, and its huge pages with it: a device may still write to "
-                 "them; the next start brings the devices to rest; if they are: rm %s\n",
+                 "them; the next start brings devices to rest that have a reset; if they are at "
+                 "rest: rm %s\n",
                  path_.c_str(), path_.c_str());
     return;
   }
@@ -193,19 +199,25 @@ IdentityRam::LockedFile::~LockedFile() {
 void IdentityRam::LockedFile::CheckFileSystem(HostKernel& kernel,
                                               const IdentityRamOptions& options) const {
   const std::string folder = Folder(path_);
+  std::error_code error;
+  if (std::filesystem::is_directory(path_, error)) {
+    throw Error("it is a folder", "write the name of a file in it: " + path_ + "/vm");
+  }
   struct statfs file_system {};
-  WithContext(Error("there is no folder " + folder, MountRemedy(options)), [&] {
+  WithContext(Error("there is no folder " + folder, MountRemedy(options, folder)), [&] {
     const Fd fd = OpenFd(kernel, folder, O_RDONLY | O_DIRECTORY);
     if (kernel.Fstatfs(fd.get(), &file_system) != 0) ThrowErrno("fstatfs");
   });
   if (!std::cmp_equal(file_system.f_type, HUGETLBFS_MAGIC)) {
-    throw Error(folder + " is no hugetlbfs", MountRemedy(options));
+    const bool unused = std::filesystem::is_empty(folder, error);
+    throw Error(folder + " is no hugetlbfs",
+                unused ? MountRemedy(options, folder) : OtherFolderRemedy(options));
   }
   if (!std::cmp_equal(file_system.f_bsize, options.page_bytes)) {
-    throw Error(folder + " has huge pages of " + std::to_string(file_system.f_bsize >> 10) +
-                    " KiB, memory.hugepages is " + std::to_string(options.page_bytes >> 10) +
-                    " KiB",
-                "write memory.hugepages as it is there, or mount another: " + MountRemedy(options));
+    throw Error(
+        folder + " has huge pages of " + std::to_string(file_system.f_bsize >> 10) +
+            " KiB, memory.hugepages is " + std::to_string(options.page_bytes >> 10) + " KiB",
+        "write memory.hugepages as it is there, or mount another: " + OtherFolderRemedy(options));
   }
 }
 

@@ -151,7 +151,7 @@ DeviceFacts ReadFacts(const HostSysfs& sysfs, const HostDevice& host, const Vfio
     const VfioInterrupt& interrupt = device.interrupts()[index];
     facts.interrupts.push_back({interrupt.automasked, interrupt.line_error});
     if (interrupt.line_error == 0 || index >= lines.size() || !lines[index].intid) continue;
-    facts.interrupts.back().users = LineUsers(sysfs, *lines[index].intid);
+    facts.interrupts.back().users = LineUsers(sysfs)[*lines[index].intid];
   }
   facts.clocks = ReadClocks(*tree, *node, sysfs.root());
   facts.clocks_below = ReadClocksBelow(*tree, *node, sysfs.root());

@@ -1,43 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
+#include "vmm/plan/format_value.h"
 #include "vmm/plan/vm_plan.h"
 
 namespace microvm {
 namespace {
-
-std::string Quoted(std::string_view text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') result += '\\';
-    result += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
-  }
-  return result + '"';
-}
-
-// A property's value as dtc would show it: strings where it is text, cells, or bytes.
-std::string FormatValue(const std::vector<std::byte>& value) {
-  if (value.empty()) return "";
-  const DtProperty property{"", value};
-  const auto is_text = [](const std::string& text) {
-    return !text.empty() &&
-           std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
-  };
-  const std::vector<std::string> strings = property.Strings();
-  std::string result;
-  if (!strings.empty() && std::all_of(strings.begin(), strings.end(), is_text)) {
-    for (const std::string& text : strings) result += (result.empty() ? "" : ", ") + Quoted(text);
-    return " = " + result;
-  }
-  if (const auto cells = property.Cells()) {
-    for (const std::uint32_t cell : *cells) result += (result.empty() ? "" : " ") + Hex(cell);
-    return " = <" + result + ">";
-  }
-  for (const std::byte byte : value) {
-    result += (result.empty() ? "" : " ") + Hex(std::to_integer<unsigned>(byte)).substr(2);
-  }
-  return " = [" + result + "]";
-}
 
 void AppendNode(std::string& text, const PlannedNode& node, const std::string& start,
                 const std::string& name) {

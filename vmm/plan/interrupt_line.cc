@@ -14,12 +14,15 @@ namespace {
 
 // A chain of nexus nodes longer than any board's: a circle.
 constexpr int kMaximumNexus = 16;
+// Of an interrupt-map, which is searched for each interrupt that goes through it. No board's comes
+// near.
+constexpr std::size_t kMaximumMapCells = 4096;
 constexpr std::uint32_t kMaximumCells = 16;  // drivers/of/of_private.h of Linux: MAX_PHANDLE_ARGS
 
-constexpr std::array<std::string_view, 9> kGics = {
-    "arm,gic-v3",        "arm,gic-400",       "arm,cortex-a15-gic",
-    "arm,cortex-a9-gic", "arm,cortex-a7-gic", "qcom,msm-qgic2",
-    "arm,cortex-a5-gic", "arm,eb11mp-gic",    "arm,arm11mp-gic"};
+constexpr std::array<std::string_view, 12> kGics = {
+    "arm,pl390",      "arm,tc11mp-gic",     "qcom,msm-8660-qgic", "arm,gic-v3",
+    "arm,gic-400",    "arm,cortex-a15-gic", "arm,cortex-a9-gic",  "arm,cortex-a7-gic",
+    "qcom,msm-qgic2", "arm,cortex-a5-gic",  "arm,eb11mp-gic",     "arm,arm11mp-gic"};
 
 // Whose specifiers say nothing of a trigger: bank and number (bindings/interrupt-controller/
 // brcm,bcm2835-armctrl-ic.txt).
@@ -100,13 +103,23 @@ void ReadGicSpecifier(InterruptLine& line) {
   struct Type {
     const char* name;
     std::uint32_t first_intid;
+    std::uint32_t count;
   };
-  constexpr std::array kTypes = {Type{"SPI", 32}, Type{"PPI", 16}, Type{"ESPI", 4096},
-                                 Type{"EPPI", 1056}};
+  constexpr std::array kTypes = {Type{"SPI", 32, 988}, Type{"PPI", 16, 16},
+                                 Type{"ESPI", 4096, 1024}, Type{"EPPI", 1056, 64}};
   const std::vector<std::uint32_t>& cells = line.specifier;
   if (cells.size() < 3) return;
   line.trigger = TriggerOf(cells[2]);
-  if (cells[0] >= kTypes.size() || cells[1] > 0xffff) return;
+  if (cells[0] >= kTypes.size() || cells[1] >= kTypes[cells[0]].count) {
+    line.impossible = "is none that a GIC has";
+    return;
+  }
+  // drivers/irqchip/irq-gic-v3.c and irq-gic.c: the restrictions of SPIs.
+  const std::uint32_t sense = cells[2] & 0xf;
+  const bool is_private = cells[0] % 2 == 1;
+  if (!is_private && sense != 0 && sense != 1 && sense != 4) {
+    line.impossible = "asks for a trigger that no SPI has";
+  }
   line.kind = kTypes[cells[0]].name;
   line.intid = kTypes[cells[0]].first_intid + cells[1];
   line.number = {*line.intid};
@@ -135,6 +148,11 @@ InterruptLine Follow(const DeviceTree& tree, const DtNode& node, Signal signal) 
     if (!map) return ReadSpecifier(signal);
     if (step == kMaximumNexus)
       throw Error(signal.at.path() + ": interrupt-map: it leads in a circle");
+    const std::size_t map_cells = map->value.size() / sizeof(std::uint32_t);
+    if (map_cells > kMaximumMapCells) {
+      throw Error(signal.at.path() + ": interrupt-map: " + std::to_string(map_cells) +
+                  " cells are more than " + std::to_string(kMaximumMapCells));
+    }
     auto next = ThroughNexus(tree, signal, map->Cells().value_or(std::vector<std::uint32_t>()));
     if (!next) {
       throw Error(signal.at.path() + ": interrupt-map: it has no entry for an interrupt of " +

@@ -20,6 +20,7 @@ struct InterruptLine {
   std::vector<std::uint32_t> number;     // the part of it that tells lines apart
   std::string kind;                      // of a GIC: "SPI", "PPI", "ESPI", "EPPI"; else ""
   std::optional<std::uint32_t> intid;    // of a GIC
+  std::string impossible = {};           // why no controller can have it, "is ..."; "": it can
   std::optional<Trigger> trigger;        // nothing: the specifier does not say
 };
 

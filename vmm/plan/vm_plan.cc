@@ -18,6 +18,7 @@
 #include "vmm/plan/property_rules.h"
 #include "vmm/plan/ram_placement.h"
 #include "vmm/plan/reset_check.h"
+#include "vmm/plan/unit_addresses.h"
 
 namespace microvm {
 namespace {
@@ -274,6 +275,7 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
     conflicts.Try([&] {
       planned.push_back(PlanDevice(devices[index], *placements[index], layout, addresses, spis,
                                    passed, next_phandle));
+      CorrectUnitAddresses(planned.back(), devices[index].node_path, !boot.overlays.empty());
     });
   }
   if (spis.count() > layout.spi_maximum) {
