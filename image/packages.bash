@@ -28,14 +28,38 @@ package_installed() {
 # What apt says last.
 apt_progress() { tail -n 1 "$cache_root/logs/$1.log" 2>/dev/null | tr -d '\r' | cut -c1-60; }
 
-# install_packages NAME...: those of them that are missing.
-install_packages() {
-  local name missing=()
+# alone COMMAND...: one after the other, as apt refuses to be called while another user's call runs.
+alone() {
+  local lock status=0
+  mkdir -p "$cache_root"
+  exec {lock}>"$cache_root/apt.lock"
+  flock "$lock"
+  "$@" {lock}>&- || status=$?
+  exec {lock}>&-
+  return "$status"
+}
+
+# Those of some packages that are not installed, into the array missing.
+find_missing() {
+  local name
+  missing=()
   for name in "$@"; do
     package_installed "$name" || missing+=("$name")
   done
+}
+
+# install_packages NAME...: those of them that are missing.
+install_packages() {
+  local missing
+  find_missing "$@"
   ((${#missing[@]} > 0)) || return 0
   need_root apt-get install --no-install-recommends "${missing[@]}"
+  alone install_missing "$@"
+}
+
+install_missing() {
+  find_missing "$@" # again: another run may have installed them
+  ((${#missing[@]} > 0)) || return 0
   if [[ -z ${machine_lists_updated:-} ]]; then
     with_log apt-update as_root apt-get update || say "  (package lists not updated; using those there are)"
     export machine_lists_updated=1
@@ -94,16 +118,22 @@ apt_environment() {
   fi
   mkdir -p "$root"/{lists,state,cache}/partial "$root/cache/archives/partial"
   : >>"$root/status"
-  if [[ -z $(find "$root/fetched" -mtime -7 2>/dev/null) ]]; then
-    say "Fetching the package lists of $(release_codename) ($suites, $arch)"
-    write_private_sources "$arch" "$suites" "$root/sources.list"
-    if with_log apt-lists apt-get "${apt_options[@]}" update; then
-      touch "$root/fetched"
-    elif [[ -e $root/fetched ]]; then
-      say "  (not updated; using those there are)"
-    else
-      die "the package lists could not be fetched; check the network and the machine's apt sources"
-    fi
+  has_fresh_lists "$root" || alone fetch_lists "$root" "$arch" "$suites"
+}
+
+has_fresh_lists() { [[ -n $(find "$1/fetched" -mtime -7 2>/dev/null) ]]; }
+
+fetch_lists() {
+  local root=$1 arch=$2 suites=$3
+  ! has_fresh_lists "$root" || return 0 # another run has fetched them
+  say "Fetching the package lists of $(release_codename) ($suites, $arch)"
+  write_private_sources "$arch" "$suites" "$root/sources.list"
+  if with_log apt-lists apt-get "${apt_options[@]}" update; then
+    touch "$root/fetched"
+  elif [[ -e $root/fetched ]]; then
+    say "  (not updated; using those there are)"
+  else
+    die "the package lists could not be fetched; check the network and the machine's apt sources"
   fi
 }
 
@@ -113,7 +143,7 @@ install_backport() {
   apt_environment "$machine_arch" backports
   need_root apt-get install "$1", from "$(release_codename)-backports"
   with_progress "Installing $1 from $(release_codename)-backports" "apt_progress apt-backport" \
-    with_log apt-backport as_root env DEBIAN_FRONTEND=noninteractive \
+    alone with_log apt-backport as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get "${apt_options[@]}" -o Dir::Cache::archives=/var/cache/apt/archives -o APT::Sandbox::User=root \
     install -y --no-install-recommends -t "$(release_codename)-backports" "$1" ||
     die "$1 could not be installed from $(release_codename)-backports"
