@@ -66,10 +66,14 @@ ConsoleIo::ConsoleIo(EventLoop& loop, HostKernel& kernel, const ConsoleConfig& c
   if (::fcntl(STDOUT_FILENO, F_GETFD) >= 0) output_.assign(OpenForLoop(STDOUT_FILENO, O_WRONLY));
   if (!config.input || ::fcntl(STDIN_FILENO, F_GETFD) < 0) return;
   if (::isatty(STDIN_FILENO) != 0) {
-    terminal_.emplace();
-    if (!terminal_->active()) return;  // in the background: the terminal is somebody else's
+    // Before the terminal is raw: whoever stops us then must not find nobody to give it back.
     job_control_.add(SIGTSTP);
     job_control_.add(SIGCONT);
+    terminal_.emplace();
+    if (!terminal_->active()) {  // in the background: the terminal is somebody else's
+      job_control_.clear();
+      return;
+    }
     AwaitJobControl();
   }
   input_.assign(OpenForLoop(STDIN_FILENO, O_RDONLY));
