@@ -52,5 +52,5 @@ def interactive():
         shell.expect("/root # ", 20)
         answer = shell.command("grep -c vfio /proc/interrupts")
         true("the device is released", "\n0\n" in answer, answer)
-        shell.type("exit\n")
+        shell.type("poweroff\n")
         equal("exit status of image/run", shell.process.wait(60), 0)
