@@ -19,6 +19,7 @@
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
 #include "vmm/host/memory_info.h"
+#include "vmm/host/program_pages.h"
 #include "vmm/machine/machine.h"
 #include "vmm/passthrough/passthrough.h"
 
@@ -228,6 +229,8 @@ StopReason RunGuest(const VmConfig& config, HostKernel& kernel, const HostSysfs&
                   std::move(prepared.opened), stop_signals);
   // What planning needed, the host's device tree above all, goes back to the host.
   malloc_trim(0);
+  // Pages come back by page faults, which memory.lock is there to avoid.
+  if (!config.memory.lock) ReleaseProgramPages();
   clock.End("machine");
   const auto collect = [&] {
     statistics = machine.statistics();
