@@ -17,7 +17,9 @@ constexpr std::uint32_t kConsoleClockHz = 24'000'000;
 constexpr std::size_t kKaslrSeedBytes = 8;
 constexpr std::uint32_t kPmuPpi = 7;
 
-constexpr std::uint32_t Number(Phandle phandle) { return static_cast<std::uint32_t>(phandle); }
+std::uint32_t Number(const VmPlan& plan, Phandle phandle) {
+  return Number(plan.host_phandles, phandle);
+}
 
 void WriteChosen(FdtWriter& fdt, const VmPlan& plan, BootSeed seed) {
   fdt.Node("chosen", [&] {
@@ -103,7 +105,7 @@ void WriteGic(FdtWriter& fdt, const VmPlan& plan) {
     fdt.Flag("interrupt-controller");
     fdt.Cells("#interrupt-cells", {3});
     fdt.Cells("#address-cells", {0});
-    fdt.Cells("phandle", {Number(Phandle::kGic)});
+    fdt.Cells("phandle", {Number(plan, Phandle::kGic)});
   });
 }
 
@@ -118,7 +120,7 @@ void WriteFixedClock(FdtWriter& fdt, const std::string& name, std::uint32_t phan
 }
 
 void WriteConsole(FdtWriter& fdt, const VmPlan& plan) {  // bindings/serial/pl011.yaml
-  const std::uint32_t clock = Number(Phandle::kConsoleClock);
+  const std::uint32_t clock = Number(plan, Phandle::kConsoleClock);
   WriteFixedClock(fdt, "console-clock", clock, kConsoleClockHz);
   fdt.Node(UnitName("serial", plan.console.start().value), [&] {
     fdt.Strings("compatible", {"arm,pl011", "arm,primecell"});
@@ -126,7 +128,7 @@ void WriteConsole(FdtWriter& fdt, const VmPlan& plan) {  // bindings/serial/pl01
     fdt.Cells("interrupts", {kSpi, plan.console_spi.number, kLevelHigh});
     fdt.Cells("clocks", {clock, clock});
     fdt.Strings("clock-names", {"uartclk", "apb_pclk"});
-    if (!plan.overlays.empty()) fdt.Cells("phandle", {Number(Phandle::kConsole)});
+    if (!plan.overlays.empty()) fdt.Cells("phandle", {Number(plan, Phandle::kConsole)});
   });
 }
 
@@ -189,7 +191,7 @@ std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed, std::si
     fdt.String("model", "microvm");
     fdt.Cells("#address-cells", {2});
     fdt.Cells("#size-cells", {2});
-    fdt.Cells("interrupt-parent", {Number(Phandle::kGic)});
+    fdt.Cells("interrupt-parent", {Number(plan, Phandle::kGic)});
     WriteChosen(fdt, plan, seed);
     WriteMemory(fdt, plan.ram);
     WriteCpus(fdt, plan);

@@ -22,7 +22,7 @@ using fakes::PlanInput;
 void CheckGolden(const PlanInput& input, const std::string& name) {
   const fakes::Decompiled tree = fakes::RunDtc(BuildGuestTree(input.Make(), {}));
   CHECK(tree.warnings == "");
-  CHECK(tree.source == fakes::DataFile(name));
+  CHECK(tree.source == fakes::Golden(name, tree.source));
 }
 
 TEST_CASE("golden tree: one vCPU, a console, no devices") {
@@ -78,8 +78,9 @@ TEST_CASE(
   input.devices.push_back(BareDevice("bare-2"));
   // A CAN controller's first clock has the first phandle behind those of the devices.
   const std::size_t devices = input.devices.size() + 2;
+  const std::uint32_t host_phandles = fakes::CanFacts().tree->LargestPhandle();
   const std::string clock =
-      "clock-" + std::to_string(static_cast<std::uint32_t>(Phandle::kFirstFree) + devices);
+      "clock-" + std::to_string(Number(host_phandles, Phandle::kFirstFree) + devices);
   input.devices.push_back(BareDevice(clock));
   input.devices.push_back(fakes::CanFacts());
   const fakes::Decompiled tree = fakes::RunDtc(BuildGuestTree(input.Make(), {}));

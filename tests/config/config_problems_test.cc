@@ -318,8 +318,8 @@ TEST_CASE("addresses and SPIs out of their range are reported at their place") {
   const auto problem = [](const std::string& line) {
     return ProblemsBehind("[[platform]]\nhost = \"a\"\n" + line + "\n");
   };
-  CHECK(problem("spi = 988") == "vm.toml:7:7: platform.spi: must be an integer from 0 to 987");
-  CHECK(problem("spi = [1, -1]") == "vm.toml:7:11: platform.spi: must be an integer from 0 to 987");
+  CHECK(problem("spi = 960") == "vm.toml:7:7: platform.spi: must be an integer from 0 to 959");
+  CHECK(problem("spi = [1, -1]") == "vm.toml:7:11: platform.spi: must be an integer from 0 to 959");
   CHECK(problem("address = \"0x1000\"") ==
         "vm.toml:7:11: platform.address: must be an integer from 0 to 9223372036854775807");
 }

@@ -132,7 +132,13 @@ std::vector<std::byte> TreeBlob(const std::string& name) {
   return ReadFile(std::string(kTestTrees) + "/" + name + ".dtb");
 }
 
-std::string DataFile(const std::string& name) {
+std::string Golden(const std::string& name, const std::string& shown) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
+  if (const char* folder = std::getenv("MICROVM_GOLDENS_TO")) {
+    const std::filesystem::path path = std::filesystem::path(folder) / name;
+    std::filesystem::create_directories(path.parent_path());
+    WriteFile(path.string(), shown);
+  }
   return ReadTextFile(std::string(kTestData) + "/" + name);
 }
 

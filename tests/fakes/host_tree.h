@@ -69,7 +69,8 @@ class HostTree {
 
 // A device tree compiled at build time from tests/data/NAME.dts.
 std::vector<std::byte> TreeBlob(const std::string& name);
-// A file of tests/data.
-std::string DataFile(const std::string& name);
+// What a file of tests/data says; with MICROVM_GOLDENS_TO=FOLDER in the environment, `shown` is
+// written there under that name, too.
+std::string Golden(const std::string& name, const std::string& shown);
 
 }  // namespace microvm::fakes

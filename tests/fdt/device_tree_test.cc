@@ -154,6 +154,8 @@ TEST_CASE("a node is found by its phandle") {
   CHECK_FALSE(tree.ByPhandle(0xdead).has_value());
   CHECK_FALSE(tree.ByPhandle(0).has_value());
   CHECK_FALSE(tree.ByPhandle(UINT32_MAX).has_value());
+  CHECK(tree.ByPhandle(tree.LargestPhandle()).has_value());
+  CHECK_FALSE(tree.ByPhandle(tree.LargestPhandle() + 1).has_value());
 }
 
 TEST_CASE("the interrupt parent is the nearest upwards") {

@@ -184,6 +184,38 @@ TEST_CASE("a device with neither registers nor interrupts has nothing to hand ov
   CHECK(Inspect(board, line_alone, {}).verdict == Verdict::kAsIs);
 }
 
+TEST_CASE(
+    "a node below one that is no bus is a device only if the driver of that makes one of it") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("bus", [&] {
+      fdt.String("compatible", "simple-bus");
+      for (const char* property : {"#address-cells", "#size-cells"}) fdt.Cells(property, {1});
+      fdt.Flag("ranges");
+      fdt.Node("wrapper@1000", [&] {
+        fdt.String("compatible", "acme,wrapper");
+        fdt.Cells("reg", {0x1000, 0x1000});
+        for (const char* property : {"#address-cells", "#size-cells"}) fdt.Cells(property, {1});
+        fdt.Flag("ranges");
+        fdt.Node("inner@2000", [&] {
+          fdt.String("compatible", "acme,inner");
+          fdt.Cells("reg", {0x2000, 0x1000});
+        });
+      });
+    });
+  });
+  const HostIndex board(std::make_shared<const DeviceTree>(fdt.Finish()));
+  const DtNode wrapper = board.tree().Find("/bus/wrapper@1000").value();
+  const DtNode inner = board.tree().Find("/bus/wrapper@1000/inner@2000").value();
+  CHECK(MakerOf(wrapper) == std::nullopt);
+  CHECK(MakerOf(inner) == wrapper);
+  CHECK(HasReason(Inspect(board, inner, {}), Verdict::kAsIs,
+                  "only if the driver of /bus/wrapper@1000 makes one of it"));
+  InspectInput input;
+  input.live = LiveFacts();
+  CHECK_FALSE(HasReason(Inspect(board, inner, input), Verdict::kAsIs, "makes one of it"));
+}
+
 TEST_CASE("memory of the host is no device") {
   const auto reason = [](const std::string& path) {
     const Inspection inspection = Inspect(Index(), Index().tree().Find(path).value(), {});
@@ -294,11 +326,13 @@ TEST_CASE("of an IOMMU group, those in the way are named with what frees them") 
 }
 
 TEST_CASE("the text for people") {
-  CHECK(FormatText(Of("stubbed@4000")) == fakes::DataFile("inspect.txt"));
+  const std::string text = FormatText(Of("stubbed@4000"));
+  CHECK(text == fakes::Golden("inspect.txt", text));
 }
 
 TEST_CASE("the JSON for programs") {
-  CHECK(FormatJson(Of("timer@1800")) + "\n" == fakes::DataFile("inspect.json"));
+  const std::string json = FormatJson(Of("timer@1800")) + "\n";
+  CHECK(json == fakes::Golden("inspect.json", json));
 }
 
 TEST_CASE("text that JSON cannot hold is escaped") {

@@ -19,13 +19,7 @@ using fakes::CellsOf;
 using fakes::ChainOf;
 using fakes::Contains;
 using fakes::FindProperty;
-
-// A device with `facts` planned by the rules alone.
-PlannedDevice Made(const DeviceFacts& facts, PlannedDevice device = {}) {
-  std::uint32_t phandle = 3;
-  MakeDeviceNode(facts, device, phandle);
-  return device;
-}
+using fakes::MadeAlone;
 
 std::string PropertyNames(const PlannedNode& node) {
   std::string names;
@@ -48,7 +42,8 @@ DeviceFacts FactsOfNode(Body&& body) {
 }
 
 TEST_CASE("what only the host acts on is left out, each with its reason") {
-  const PlannedDevice device = Made(fakes::FactsOf(fakes::SharedTree("corners"), "/host-only"));
+  const PlannedDevice device =
+      MadeAlone(fakes::FactsOf(fakes::SharedTree("corners"), "/host-only"));
   CHECK(PropertyNames(device.node) == "kept ");
   std::vector<std::string> left_out = device.left_out;
   std::sort(left_out.begin(), left_out.end());
@@ -83,13 +78,13 @@ TEST_CASE("identity and status of the host's node do not cross, and that is not 
     fdt.Cells("clocks", {7});
     fdt.String("acme,kept", "yes");
   });
-  const PlannedDevice device = Made(facts);
+  const PlannedDevice device = MadeAlone(facts);
   CHECK(PropertyNames(device.node) == "acme,kept ");
   CHECK(device.left_out.empty());
 }
 
 TEST_CASE("what a pin controller says of its own registers is data") {
-  const PlannedDevice device = Made(FactsOfNode([](FdtWriter& fdt) {
+  const PlannedDevice device = MadeAlone(FactsOfNode([](FdtWriter& fdt) {
     fdt.Cells("pinctrl-single,register-width", {32});
     fdt.Cells("pinctrl-0", {9});
     fdt.Cells("pinctrl-10", {9});
@@ -107,7 +102,8 @@ TEST_CASE("what a pin controller says of its own registers is data") {
 }
 
 TEST_CASE("a property that refers to what the guest does not have is an error with the remedy") {
-  CHECK(ChainOf([] { Made(fakes::FactsOf(fakes::SharedTree("board"), "/axi/uart@ff000000")); }) ==
+  CHECK(ChainOf(
+            [] { MadeAlone(fakes::FactsOf(fakes::SharedTree("board"), "/axi/uart@ff000000")); }) ==
         "/axi/uart@ff000000: the property 'dmas' refers to something the guest does not have: "
         "DMA channel /dma-controller@f0000000\n"
         "to fix it:\n"
@@ -125,7 +121,7 @@ TEST_CASE("all that cannot cross is told at once, with one line that drops it") 
     });
   });
   constexpr const char* kPassToo = "refers to something the guest does not have: ";
-  CHECK(ChainOf([&] { Made(facts); }) ==
+  CHECK(ChainOf([&] { MadeAlone(facts); }) ==
         std::string("/device: the property 'reset-gpios' ") + kPassToo + "GPIO /other\n" +
             "/device: dmas: no node has phandle 0x4d\n" +
             "/device/port: the property 'vdd-supply' " + kPassToo + "regulator /other\n" +
@@ -136,7 +132,7 @@ TEST_CASE("all that cannot cross is told at once, with one line that drops it") 
             "  drop = [\"reset-gpios\", \"dmas\", \"port/vdd-supply\", \"port/reset-gpios\"]\n");
   CHECK(FindObstacles(facts).size() == 4);
   facts.config.drop = DropsOf(FindObstacles(facts));
-  CHECK(Made(facts).node.properties.empty());
+  CHECK(MadeAlone(facts).node.properties.empty());
 }
 
 TEST_CASE("a node with endless obstacles is given up") {
@@ -157,7 +153,7 @@ TEST_CASE("every kind of reference is refused") {
       "backlight", "reset-gpios",    "enable-gpio",  "vdd-supply", "access-controllers"};
   for (const std::string property : kReferences) {
     CAPTURE(property);
-    const std::string chain = ChainOf([&] { Made(fakes::FactsOf(tree, "/ref-" + property)); });
+    const std::string chain = ChainOf([&] { MadeAlone(fakes::FactsOf(tree, "/ref-" + property)); });
     std::string expected = "/ref-";
     expected.append(property).append(": the property '").append(property);
     CHECK(Contains(chain, expected + "' refers to something"));
@@ -168,14 +164,14 @@ TEST_CASE("an endpoint of a graph is refused") {
   const DeviceFacts facts = FactsOfNode([](FdtWriter& fdt) {
     fdt.Node("port", [&] { fdt.Node("endpoint", [&] { fdt.Cells("remote-endpoint", {9}); }); });
   });
-  CHECK(Contains(ChainOf([&] { Made(facts); }),
+  CHECK(Contains(ChainOf([&] { MadeAlone(facts); }),
                  "/device/port/endpoint: the property 'remote-endpoint' refers to"));
 }
 
 TEST_CASE("a reference that the configuration drops is left out") {
   DeviceFacts facts = fakes::FactsOf(fakes::SharedTree("corners"), "/ref-dmas");
   facts.config.drop = {"dmas"};
-  const PlannedDevice device = Made(facts);
+  const PlannedDevice device = MadeAlone(facts);
   CHECK(PropertyNames(device.node).empty());
   CHECK(device.left_out ==
         std::vector<std::string>{"/ref-dmas: dmas: dropped by the configuration"});
@@ -197,19 +193,19 @@ DeviceFacts FactsOnBus(const std::vector<std::string>& bus, const std::vector<st
 }
 
 TEST_CASE("whether DMA is coherent crosses from the nearest node above that says it") {
-  const PlannedDevice device = Made(FactsOnBus({"dma-coherent"}, {}));
+  const PlannedDevice device = MadeAlone(FactsOnBus({"dma-coherent"}, {}));
   CHECK(PropertyNames(device.node) == "dma-coherent ");
   REQUIRE(FindProperty(device.node, "dma-coherent") != nullptr);
   CHECK(FindProperty(device.node, "dma-coherent")->origin == "host, from /bus");
-  CHECK(PropertyNames(Made(FactsOnBus({}, {})).node) == "dma-noncoherent ");
-  CHECK(PropertyNames(Made(FactsOnBus({"dma-coherent"}, {"dma-noncoherent"})).node) ==
+  CHECK(PropertyNames(MadeAlone(FactsOnBus({}, {})).node) == "dma-noncoherent ");
+  CHECK(PropertyNames(MadeAlone(FactsOnBus({"dma-coherent"}, {"dma-noncoherent"})).node) ==
         "dma-noncoherent ");
   DeviceFacts facts = FactsOnBus({"dma-coherent"}, {});
   facts.config.properties = {{"dma-noncoherent", {}}};
-  CHECK(PropertyNames(Made(facts).node) == "dma-noncoherent ");
+  CHECK(PropertyNames(MadeAlone(facts).node) == "dma-noncoherent ");
   facts = FactsOnBus({"dma-coherent"}, {"dma-noncoherent"});
   facts.config.drop = {"dma-noncoherent"};
-  CHECK(PropertyNames(Made(facts).node).empty());
+  CHECK(PropertyNames(MadeAlone(facts).node).empty());
 }
 
 TEST_CASE("a child may not need clocks, interrupts or pins of its own") {
@@ -217,16 +213,17 @@ TEST_CASE("a child may not need clocks, interrupts or pins of its own") {
   for (const std::string property : {"clocks", "interrupts", "interrupts-extended"}) {
     CAPTURE(property);
     const std::string node = "/child-" + property;
-    const std::string chain = ChainOf([&] { Made(fakes::FactsOf(tree, node)); });
+    const std::string chain = ChainOf([&] { MadeAlone(fakes::FactsOf(tree, node)); });
     CHECK(Contains(chain, node + "/child: the property '"));
     CHECK(Contains(chain, property + "' refers to"));
   }
-  CHECK(Contains(ChainOf([&] { Made(fakes::FactsOf(tree, "/child-gpio")); }),
+  CHECK(Contains(ChainOf([&] { MadeAlone(fakes::FactsOf(tree, "/child-gpio")); }),
                  "/child-gpio/child/deeper: the property 'key-gpios' refers to"));
 }
 
 TEST_CASE("children cross with their own reg and status") {
-  const PlannedDevice device = Made(fakes::FactsOf(fakes::SharedTree("corners"), "/child-parent"));
+  const PlannedDevice device =
+      MadeAlone(fakes::FactsOf(fakes::SharedTree("corners"), "/child-parent"));
   REQUIRE(device.node.children.size() == 1);
   const PlannedNode& child = device.node.children.front();
   CHECK(CellsOf(child, "reg") == std::vector<std::uint32_t>{3});
@@ -234,7 +231,8 @@ TEST_CASE("children cross with their own reg and status") {
 }
 
 TEST_CASE("a child's interrupt parent, which the guest does not have, does not cross") {
-  const PlannedDevice device = Made(fakes::FactsOf(fakes::SharedTree("corners"), "/child-parent"));
+  const PlannedDevice device =
+      MadeAlone(fakes::FactsOf(fakes::SharedTree("corners"), "/child-parent"));
   CHECK(FindProperty(device.node.children.front(), "interrupt-parent") == nullptr);
 }
 
@@ -243,7 +241,7 @@ TEST_CASE("reg and interrupts are what the plan decided") {
   device.regions = {{AddressRange({0x1'2000'0000}, 0x1000), true},
                     {AddressRange({0x1400'0000}, 0x2'0000), false}};
   device.interrupts = {{Spi{5}, Trigger::kLevel}, {Spi{6}, Trigger::kEdge}};
-  device = Made(fakes::TimerFacts(), device);
+  device = MadeAlone(fakes::TimerFacts(), device);
   CHECK(CellsOf(device.node, "reg") ==
         std::vector<std::uint32_t>{1, 0x2000'0000, 0, 0x1000, 0, 0x1400'0000, 0, 0x2'0000});
   CHECK(CellsOf(device.node, "interrupts") == std::vector<std::uint32_t>{0, 5, 4, 0, 6, 1});
@@ -254,8 +252,8 @@ TEST_CASE("reg and interrupts are what the plan decided") {
 TEST_CASE("a node is named after its first region's guest address, or has no address") {
   PlannedDevice device{};
   device.regions = {{AddressRange({0x1400'0000}, 0x1000), true}};
-  CHECK(Made(fakes::TimerFacts(), device).node.name == "timer@14000000");
-  CHECK(Made(fakes::TimerFacts()).node.name == "timer");
+  CHECK(MadeAlone(fakes::TimerFacts(), device).node.name == "timer@14000000");
+  CHECK(MadeAlone(fakes::TimerFacts()).node.name == "timer");
 }
 
 TEST_CASE("properties that name nodes or addresses of the host alone are refused") {
@@ -263,13 +261,13 @@ TEST_CASE("properties that name nodes or addresses of the host alone are refused
                                "syscon", "nvmem", "ranges", "dma-ranges"}) {
     CAPTURE(property);
     const DeviceFacts facts = FactsOfNode([&](FdtWriter& fdt) { fdt.Cells(property, {9, 9}); });
-    CHECK(Contains(ChainOf([&] { Made(facts); }),
+    CHECK(Contains(ChainOf([&] { MadeAlone(facts); }),
                    std::string("/device: the property '") + property + "' refers to"));
   }
 }
 
 TEST_CASE("memory of a device is no RAM of the guest's") {
-  const PlannedDevice device = Made(FactsOfNode([](FdtWriter& fdt) {
+  const PlannedDevice device = MadeAlone(FactsOfNode([](FdtWriter& fdt) {
     fdt.String("device_type", "memory");
     fdt.Node("child", [&] { fdt.String("device_type", "pci"); });
   }));
@@ -291,10 +289,26 @@ TEST_CASE("the cells of children's addresses are what the host has them from, as
     });
   });
   const auto tree = std::make_shared<const DeviceTree>(fdt.Finish());
-  const PlannedDevice device = Made(fakes::FactsOf(tree, "/bus/device"));
+  const PlannedDevice device = MadeAlone(fakes::FactsOf(tree, "/bus/device"));
   CHECK(CellsOf(device.node, "#address-cells") == std::vector<std::uint32_t>{2});
   CHECK(CellsOf(device.node, "#size-cells") == std::vector<std::uint32_t>{1});
   CHECK(FindProperty(device.node.children.front(), "#address-cells") == nullptr);
+}
+
+TEST_CASE("names of an empty list do not cross") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("device", [&] {
+      fdt.Flag("clocks");
+      fdt.Strings("clock-names", {"bus"});
+      fdt.Strings("dma-names", {"rx"});
+    });
+  });
+  const auto tree = std::make_shared<const DeviceTree>(fdt.Finish());
+  const PlannedDevice device = MadeAlone(fakes::FactsOf(tree, "/device"));
+  CHECK(FindProperty(device.node, "clock-names") == nullptr);
+  CHECK(device.left_out ==
+        std::vector<std::string>{"/device: clock-names: the host's clocks is empty"});
 }
 
 TEST_CASE("what a driver learns from a node of mere data crosses with that node") {
@@ -307,7 +321,7 @@ TEST_CASE("what a driver learns from a node of mere data crosses with that node"
     });
   });
   const PlannedDevice device =
-      Made(fakes::FactsOf(std::make_shared<const DeviceTree>(fdt.Finish()), "/device"));
+      MadeAlone(fakes::FactsOf(std::make_shared<const DeviceTree>(fdt.Finish()), "/device"));
   REQUIRE(device.companions.size() == 1);
   CHECK(CellsOf(device.node, "nvidia,vm-irq-config") ==
         CellsOf(device.companions.front(), "phandle"));
@@ -316,11 +330,11 @@ TEST_CASE("what a driver learns from a node of mere data crosses with that node"
 TEST_CASE("a property to drop that is not there is a slip, named") {
   DeviceFacts facts = fakes::FactsOf(fakes::SharedTree("corners"), "/ref-dmas");
   facts.config.drop = {"dmas", "dmsa"};
-  CHECK(ChainOf([&] { Made(facts); }) ==
+  CHECK(ChainOf([&] { MadeAlone(facts); }) ==
         "platform.drop: /ref-dmas has no 'dmsa'\nto fix it:\n  did you mean 'dmas'?\n");
   facts.config.drop = {"interrupt-map"};
   facts.config.places = {{"drop", "vm.toml:9:8: platform.drop"}};
-  CHECK(ChainOf([&] { Made(facts); }) ==
+  CHECK(ChainOf([&] { MadeAlone(facts); }) ==
         "vm.toml:9:8: platform.drop: /ref-dmas has no 'interrupt-map'\n"
         "to fix it:\n  it has: dmas\n");
 }
@@ -328,13 +342,13 @@ TEST_CASE("a property to drop that is not there is a slip, named") {
 TEST_CASE("a property to drop may be a child's") {
   DeviceFacts facts = fakes::FactsOf(fakes::SharedTree("corners"), "/child-gpio");
   facts.config.drop = {"key-gpios"};
-  CHECK(Made(facts).left_out ==
+  CHECK(MadeAlone(facts).left_out ==
         std::vector<std::string>{
             "/child-gpio/child/deeper: key-gpios: dropped by the configuration"});
 }
 
 TEST_CASE("a node that the host's tree does not have is an error") {
-  CHECK(ChainOf([] { Made(fakes::FactsOf(fakes::SharedTree("board"), "/axi/none")); }) ==
+  CHECK(ChainOf([] { MadeAlone(fakes::FactsOf(fakes::SharedTree("board"), "/axi/none")); }) ==
         "the host's device tree has no node /axi/none\n");
 }
 

@@ -19,7 +19,8 @@ TEST_CASE("--print-plan shows every decision of a guest with devices") {
   input.config.cpu.policy = SchedulingPolicy::kFifo;
   input.devices = {fakes::CanFacts(), fakes::TimerFacts()};
   input.devices[1].config.interrupts = InterruptPath::kUserspace;
-  CHECK(FormatPlan(input.Make()) == fakes::DataFile("plan.txt"));
+  const std::string plan = FormatPlan(input.Make());
+  CHECK(plan == fakes::Golden("plan.txt", plan));
 }
 
 TEST_CASE("--print-plan is TOML with the decisions in comments") {
@@ -30,6 +31,22 @@ TEST_CASE("--print-plan is TOML with the decisions in comments") {
   CHECK(again.memory.size_bytes == input.config.memory.size_bytes);
   CHECK(again.boot.cmdline == input.config.boot.cmdline);
   CHECK(again.boot.kernel == input.config.boot.kernel);
+}
+
+TEST_CASE("the plan shows how a device is brought to rest") {
+  fakes::PlanInput input;
+  input.devices = {fakes::TimerFacts()};
+  using Action = ResetStep::Action;
+  input.devices[0].config.reset = {
+      .policy = ResetPolicy::kRequired,
+      .recipe = {{.action = Action::kWrite, .offset = 0x10, .value = 1, .mask = 0xff},
+                 {.action = Action::kPoll, .region = 1, .offset = 8, .mask = 1, .us = 50},
+                 {.action = Action::kDelay, .us = 10}}};
+  CHECK(Contains(FormatPlan(input.Make()),
+                 "reset = \"required\"\n"
+                 "# recipe: write 0x1 to region 0 offset 0x10, 4 bytes, mask 0xff\n"
+                 "# recipe: poll for 0x0 at region 1 offset 0x8, 4 bytes, mask 0x1, 50 us\n"
+                 "# recipe: delay, 10 us\n"));
 }
 
 TEST_CASE("the plan of a guest without console shows none") {

@@ -36,6 +36,12 @@ DeviceFacts FactsOf(const std::shared_ptr<const DeviceTree>& tree, const std::st
   return facts;
 }
 
+PlannedDevice MadeAlone(const DeviceFacts& facts, PlannedDevice device, const PassedNodes& passed) {
+  std::uint32_t phandle = kFirstPhandle;
+  MakeDeviceNode(facts, device, phandle, passed);
+  return device;
+}
+
 const PlannedProperty* FindProperty(const PlannedNode& node, std::string_view name) {
   const auto found =
       std::find_if(node.properties.begin(), node.properties.end(),

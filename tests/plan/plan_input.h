@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "vmm/plan/device_node.h"
 #include "vmm/plan/vm_plan.h"
 
 namespace microvm::fakes {
@@ -28,6 +29,11 @@ std::shared_ptr<const DeviceTree> SharedTree(const std::string& name);
 
 // Facts of a node of a tree: no regions, interrupts or clocks.
 DeviceFacts FactsOf(const std::shared_ptr<const DeviceTree>& tree, const std::string& node);
+
+// A device with `facts` whose node is made by the rules alone, phandles from kFirstPhandle.
+constexpr std::uint32_t kFirstPhandle = 3;
+PlannedDevice MadeAlone(const DeviceFacts& facts, PlannedDevice device = {},
+                        const PassedNodes& passed = {});
 
 // A property of a planned node, and its cells; nothing if the node does not have it.
 const PlannedProperty* FindProperty(const PlannedNode& node, std::string_view name);

@@ -18,6 +18,7 @@ using fakes::CellsOf;
 using fakes::ChainOf;
 using fakes::Contains;
 using fakes::FindProperty;
+using fakes::MadeAlone;
 using fakes::PlanInput;
 
 constexpr const char* kPhyReset = "mdio/ethernet-phy@0/reset-gpios";
@@ -39,14 +40,6 @@ DeviceFacts Mac() {
   return facts;
 }
 
-// `facts` planned by the rules alone, phandles from 10.
-PlannedDevice MadeBeside(const DeviceFacts& facts, const PassedNodes& passed = {}) {
-  std::uint32_t phandle = 10;
-  PlannedDevice device{};
-  MakeDeviceNode(facts, device, phandle, passed);
-  return device;
-}
-
 std::vector<std::string> Strings(const PlannedNode& node, std::string_view name) {
   const PlannedProperty* property = FindProperty(node, name);
   if (property == nullptr) return {};
@@ -59,7 +52,7 @@ using CellList = std::vector<std::uint32_t>;
 using StringList = std::vector<std::string>;
 
 TEST_CASE("resets go to a controller that does nothing, a register pair for each") {
-  const PlannedDevice device = MadeBeside(Mac());
+  const PlannedDevice device = MadeAlone(Mac());
   REQUIRE(device.resets.has_value());
   CHECK(device.resets->count == 4);  // three, and the PHY's
   const std::uint32_t controller = device.resets->controller_phandle;
@@ -73,7 +66,7 @@ TEST_CASE("resets go to a controller that does nothing, a register pair for each
 TEST_CASE("an entry of resets that is dropped takes its name along") {
   DeviceFacts facts = Mac();
   facts.config.drop = {kPhyReset, "resets:pcs"};
-  const PlannedDevice device = MadeBeside(facts);
+  const PlannedDevice device = MadeAlone(facts);
   const std::uint32_t controller = device.resets->controller_phandle;
   CHECK(CellsOf(device.node, "resets") == CellList{controller, 0, 0, controller, 8, 0});
   CHECK(Strings(device.node, "reset-names") == StringList{"mac", "macsec"});
@@ -83,19 +76,19 @@ TEST_CASE("an entry of resets that is dropped takes its name along") {
 
 TEST_CASE("entries of clocks stay in their places, <0> too, and lose their names when dropped") {
   DeviceFacts facts = Mac();
-  PlannedDevice device = MadeBeside(facts);
+  PlannedDevice device = MadeAlone(facts);
   CHECK(CellsOf(device.node, "clocks").size() == 3);
   CHECK(CellsOf(device.node, "clocks")[1] == 0);
   facts.config.drop = {kPhyReset, "clocks:mac"};
   facts.config.clocks_hz = {{"ptp", 5}};
-  device = MadeBeside(facts);
+  device = MadeAlone(facts);
   CHECK(CellsOf(device.node, "clocks").size() == 2);
   CHECK(CellsOf(device.node, "clocks")[0] == 0);
   CHECK(Strings(device.node, "clock-names") == StringList{"none", "ptp"});
 }
 
 TEST_CASE("a node below crosses with what it refers to below, and with a phandle of the guest's") {
-  const PlannedDevice device = MadeBeside(Mac());
+  const PlannedDevice device = MadeAlone(Mac());
   REQUIRE(device.node.children.size() == 2);
   const PlannedNode& phy = device.node.children[1].children[0];
   CHECK(CellsOf(device.node, "phy-handle") == CellList{PhandleOf(phy)});
@@ -104,7 +97,7 @@ TEST_CASE("a node below crosses with what it refers to below, and with a phandle
 }
 
 TEST_CASE("a PHY below is polled, and its fixed clock is made") {
-  const PlannedDevice device = MadeBeside(Mac());
+  const PlannedDevice device = MadeAlone(Mac());
   const PlannedNode& phy = device.node.children[1].children[0];
   CHECK(FindProperty(phy, "interrupts") == nullptr);
   CHECK(FindProperty(phy, "interrupt-parent") == nullptr);
@@ -117,13 +110,13 @@ TEST_CASE("a PHY below is polled, and its fixed clock is made") {
 
 TEST_CASE("a PHY's clock has the rate that the host has it at, or is dropped at the PHY alone") {
   DeviceFacts facts = Facts("/mac@a000");
-  const PlannedDevice device = MadeBeside(facts);
+  const PlannedDevice device = MadeAlone(facts);
   REQUIRE(device.clocks.size() == 2);
   CHECK(device.clocks[0].rate_hz == 12'500'000);
   const PlannedNode& phy = device.node.children[0].children[0];
   CHECK(CellsOf(phy, "clocks") == CellList{device.clocks[0].phandle});
   facts.clocks_below["/mac@a000/mdio/ethernet-phy@0"].front().rate_hz.reset();
-  CHECK(ChainOf([&] { MadeBeside(facts); }) ==
+  CHECK(ChainOf([&] { MadeAlone(facts); }) ==
         "/mac@a000/mdio/ethernet-phy@0: the property 'clocks' refers to a clock whose rate is not "
         "known: /half\n"
         "to fix it:\n"
@@ -131,11 +124,11 @@ TEST_CASE("a PHY's clock has the rate that the host has it at, or is dropped at 
         "add to the [[platform]] table of '0.device':\n"
         "  drop = [\"mdio/ethernet-phy@0/clocks\"]\n");
   facts.config.drop = {"mdio/ethernet-phy@0/clocks"};
-  CHECK(MadeBeside(facts).clocks.size() == 1);
+  CHECK(MadeAlone(facts).clocks.size() == 1);
 }
 
 TEST_CASE("nodes of mere data elsewhere are copied, each once, cycles and all") {
-  const PlannedDevice device = MadeBeside(Mac());
+  const PlannedDevice device = MadeAlone(Mac());
   REQUIRE(device.companions.size() == 2);
   const PlannedNode& axi = device.companions[0];
   const PlannedNode& loop = device.companions[1];
@@ -148,8 +141,8 @@ TEST_CASE("nodes of mere data elsewhere are copied, each once, cycles and all") 
 }
 
 TEST_CASE("what a device provides is data") {
-  CHECK(FindProperty(MadeBeside(Mac()).node, "#clock-cells") != nullptr);
-  const PlannedDevice gpio = MadeBeside(Facts("/gpio@1000"));
+  CHECK(FindProperty(MadeAlone(Mac()).node, "#clock-cells") != nullptr);
+  const PlannedDevice gpio = MadeAlone(Facts("/gpio@1000"));
   CHECK(FindProperty(gpio.node, "gpio-controller") != nullptr);
   CHECK(FindProperty(gpio.node, "interrupt-controller") != nullptr);
   CHECK(CellsOf(gpio.node, "#interrupt-cells") == CellList{2});
@@ -160,7 +153,7 @@ TEST_CASE("what a device provides is data") {
 TEST_CASE("a GPIO that the guest does not have is an error with both remedies") {
   DeviceFacts facts = Mac();
   facts.config.drop = {};
-  CHECK(ChainOf([&] { MadeBeside(facts); }) ==
+  CHECK(ChainOf([&] { MadeAlone(facts); }) ==
         "/mac@2000/mdio/ethernet-phy@0: the property 'reset-gpios' refers to something the guest "
         "does not have: GPIO /gpio@1000\n"
         "to fix it:\n"
@@ -170,12 +163,12 @@ TEST_CASE("a GPIO that the guest does not have is an error with both remedies") 
 }
 
 TEST_CASE("what another device that is passed through provides is had from there") {
-  const PlannedDevice spi = MadeBeside(Facts("/spi@6000"), {{"/dma@5000", 77}});
+  const PlannedDevice spi = MadeAlone(Facts("/spi@6000"), {}, {{"/dma@5000", 77}});
   CHECK(CellsOf(spi.node, "dmas") == CellList{77, 1, 77, 2});
   CHECK(Strings(spi.node, "dma-names") == StringList{"tx", "rx"});
   DeviceFacts mac = Mac();
   mac.config.drop = {};
-  const PlannedDevice device = MadeBeside(mac, {{"/gpio@1000", 78}});
+  const PlannedDevice device = MadeAlone(mac, {}, {{"/gpio@1000", 78}});
   const PlannedNode& phy = device.node.children[1].children[0];
   CHECK(CellsOf(phy, "reset-gpios") == CellList{78, 5, 1});
   CHECK(CellsOf(phy, "interrupt-parent") == CellList{78});
@@ -194,12 +187,12 @@ TEST_CASE("devices find each other in a plan, whichever comes first") {
 }
 
 TEST_CASE("the binding of the first compatible that has one says what else stays behind") {
-  const PlannedDevice dma = MadeBeside(Facts("/dma@5000"));
+  const PlannedDevice dma = MadeAlone(Facts("/dma@5000"));
   CHECK_FALSE(dma.resets.has_value());
   CHECK(dma.left_out ==
         StringList{"/dma@5000: resets: optional: the guest's driver does without",
                    "/dma@5000: reset-names: optional: the guest's driver does without"});
-  const PlannedDevice uart = MadeBeside(Facts("/uart@7000"));
+  const PlannedDevice uart = MadeAlone(Facts("/uart@7000"));
   CHECK(FindProperty(uart.node, "dmas") == nullptr);
   CHECK(FindProperty(uart.node, "dma-names") == nullptr);
   CHECK(uart.left_out.size() == 3);
@@ -213,17 +206,17 @@ TEST_CASE("bindings match along compatible, in its order") {
 }
 
 TEST_CASE("a device that only sends messages is refused, with the reason") {
-  CHECK(Contains(ChainOf([] { MadeBeside(Facts("/flexrm@8000")); }),
+  CHECK(Contains(ChainOf([] { MadeAlone(Facts("/flexrm@8000")); }),
                  "/flexrm@8000: the property 'msi-parent' cannot cross: its interrupts are "
                  "messages, and the guest has no ITS to take them"));
   DeviceFacts facts = Facts("/flexrm@8000");
   facts.config.drop = {"msi-parent"};
-  CHECK(CellsOf(MadeBeside(facts).node, "#mbox-cells") == CellList{3});
+  CHECK(CellsOf(MadeAlone(facts).node, "#mbox-cells") == CellList{3});
 }
 
 TEST_CASE(
     "interrupts of a node below that the device itself takes are data, and so are a hog's GPIOs") {
-  const PlannedDevice keys = MadeBeside(Facts("/keys@9000"));
+  const PlannedDevice keys = MadeAlone(Facts("/keys@9000"));
   CHECK(CellsOf(keys.node.children[0], "interrupts") == CellList{3});
   CHECK(CellsOf(keys.node.children[1], "gpios") == CellList{3, 0});
 }
@@ -266,7 +259,7 @@ TEST_CASE("an entry to drop that is not there is a slip, named") {
     CAPTURE(slip.drop);
     DeviceFacts facts = Mac();
     facts.config.drop = {kPhyReset, slip.drop};
-    const std::string complaint = ChainOf([&] { MadeBeside(facts); });
+    const std::string complaint = ChainOf([&] { MadeAlone(facts); });
     CHECK(
         Contains(complaint, std::string("platform.drop: /mac@2000 has no '") + slip.drop + "'\n"));
     CHECK(Contains(complaint, slip.remedy));
@@ -276,7 +269,7 @@ TEST_CASE("an entry to drop that is not there is a slip, named") {
 TEST_CASE("the configuration's properties take the place of the host's, and need no supplier") {
   DeviceFacts facts = Facts("/spi@6000");
   facts.config.properties = {{"dmas", {}}, {"acme,new", {std::byte{1}}}};
-  const PlannedDevice device = MadeBeside(facts);
+  const PlannedDevice device = MadeAlone(facts);
   CHECK(FindProperty(device.node, "dmas")->value.empty());
   CHECK(FindProperty(device.node, "dmas")->origin == "configuration");
   CHECK(FindProperty(device.node, "acme,new")->value.size() == 1);
@@ -297,7 +290,7 @@ TEST_CASE("more resets than the page has registers for are an error") {
   });
   const DeviceFacts facts =
       fakes::FactsOf(std::make_shared<const DeviceTree>(fdt.Finish()), "/device");
-  CHECK(ChainOf([&] { MadeBeside(facts); }) ==
+  CHECK(ChainOf([&] { MadeAlone(facts); }) ==
         "/device: resets: more than 512\n"
         "to fix it:\n"
         "  if the guest's driver can do without it, add to the [[platform]] table of '0.device':\n"

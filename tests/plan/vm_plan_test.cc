@@ -5,8 +5,10 @@
 
 #include <cerrno>
 
+#include "arch/arm64/guest_tree.h"
 #include "tests/fakes/exceptions.h"
 #include "tests/plan/plan_input.h"
+#include "vmm/fdt/fdt_writer.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -242,6 +244,31 @@ TEST_CASE("more interrupts than KVM's GICv3 takes are refused") {
   CHECK(input.Make().spi_count == 960);
   input.devices = {WithInterrupts(960)};
   CHECK(Contains(Complaint(input), "the devices have 961 interrupts, a guest's GIC has 960 SPIs"));
+}
+
+// A plan for the device of a tree whose bus has this phandle, which the device has a number of.
+PlanInput WithHostPhandle(std::uint32_t phandle) {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("bus", [&] { fdt.Cells("phandle", {phandle}); });
+    fdt.Node("device", [&] { fdt.Cells("acme,unheard-of", {phandle}); });
+  });
+  PlanInput input;
+  input.devices = {fakes::FactsOf(std::make_shared<const DeviceTree>(fdt.Finish()), "/device")};
+  return input;
+}
+
+TEST_CASE("a reference that no rule knows is no node of the guest's") {
+  const PlanInput input = WithHostPhandle(4);
+  const DeviceTree guest(BuildGuestTree(input.Make(), {}));
+  CHECK(guest.Find("/device")->Cell("acme,unheard-of") == 4);
+  CHECK_FALSE(guest.ByPhandle(4).has_value());
+  CHECK(guest.ByPhandle(guest.root().Cell("interrupt-parent").value()).has_value());
+}
+
+TEST_CASE("a tree of the host's that leaves no phandles is an error") {
+  CHECK(Complaint(WithHostPhandle(0x7fff'ffff)) == "");
+  CHECK(Contains(Complaint(WithHostPhandle(0x8000'0000)), "has the phandle 0x80000000"));
 }
 
 TEST_CASE("MPIDRs count to sixteen in a cluster, then go on with the next") {

@@ -10,7 +10,6 @@
 #include "tests/fakes/exceptions.h"
 #include "tests/fakes/host_tree.h"
 #include "tests/plan/plan_input.h"
-#include "vmm/host/file.h"
 #include "vmm/passthrough/host_clocks.h"
 #include "vmm/plan/device_node.h"
 #include "vmm/plan/host_interrupts.h"
@@ -66,11 +65,7 @@ void CheckGolden(const std::vector<DeviceFacts>& devices, const std::string& nam
   CHECK(fakes::RunDtc(BuildGuestTree(plan, {})).warnings == "");
   const std::string text = FormatPlan(plan);
   const std::string shown = text.substr(text.find("[[platform]]"));
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
-  if (const char* folder = std::getenv("MICROVM_GOLDENS_TO")) {
-    WriteFile(std::string(folder) + "/" + name, shown);
-  }
-  CHECK(shown == fakes::DataFile("upstream/" + name));
+  CHECK(shown == fakes::Golden("upstream/" + name, shown));
 }
 
 TEST_CASE("Calxeda ECX-2000: hb-xgmac, PL330, a PrimeCell timer" * doctest::skip()) {

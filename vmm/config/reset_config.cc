@@ -2,6 +2,7 @@
 #include "vmm/config/reset_config.h"
 
 #include <array>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -81,6 +82,10 @@ ResetStep ReadStep(TomlReader& reader) {
 }
 
 }  // namespace
+
+std::string_view ToString(ResetPolicy policy) {
+  return kResetPolicies[static_cast<std::size_t>(policy)];
+}
 
 ResetConfig ReadResetConfig(TomlReader& platform) {
   ResetConfig reset;

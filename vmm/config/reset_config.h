@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace microvm {
@@ -34,6 +35,9 @@ struct ResetConfig {
   ResetPolicy policy = ResetPolicy::kOptional;
   std::vector<ResetStep> recipe;
 };
+
+// "optional", "required" or "none".
+std::string_view ToString(ResetPolicy policy);
 
 // The keys `reset` and `recipe` of a [[platform]] table.
 ResetConfig ReadResetConfig(TomlReader& platform);

@@ -30,8 +30,8 @@ constexpr int kMaximumFd = 1023;
 // arch/arm64/include/uapi/asm/setup.h: COMMAND_LINE_SIZE 2048, with its NUL.
 constexpr std::size_t kMaximumCmdline = 2047;
 
-// GICv3: INTIDs 32 to 1019 are SPIs.
-constexpr std::int64_t kMaximumSpi = 987;
+// KVM's own limit: INTIDs 32 to 991 (arch/arm64/layout.h).
+constexpr std::int64_t kMaximumSpi = 959;
 // What the plan decides of a device's node; most have a key of their own.
 constexpr std::array<std::string_view, 7> kOwnProperties = {
     "reg", "interrupts", "interrupts-extended", "interrupt-parent", "phandle", "clocks", "name"};

@@ -177,6 +177,10 @@ void DeviceTree::ReadPhandles() {
   std::sort(phandles_.begin(), phandles_.end());
 }
 
+std::uint32_t DeviceTree::LargestPhandle() const {
+  return phandles_.empty() ? 0 : phandles_.back().first;
+}
+
 template <typename Visit>
 void DeviceTree::VisitChildren(std::size_t index, Visit&& visit) const {
   for (std::size_t at = index + 1; at < nodes_[index].subtree_end; at = nodes_[at].subtree_end) {

@@ -81,6 +81,7 @@ class DeviceTree {
   // By its whole path, where unit addresses may be left out.
   [[nodiscard]] std::optional<DtNode> Find(const std::string& path) const;
   [[nodiscard]] std::optional<DtNode> ByPhandle(std::uint32_t phandle) const;
+  [[nodiscard]] std::uint32_t LargestPhandle() const;  // 0 if no node has one
   // Every node, the root first, a node before those below it.
   [[nodiscard]] std::vector<DtNode> AllNodes() const;
   [[nodiscard]] const void* blob() const { return blob_.data(); }

@@ -221,6 +221,12 @@ std::optional<bool> HostSysfs::ModuleFlag(const std::string& module,
   return text == "Y" || text == "1";
 }
 
+void CheckLetsGo(const HostDevice& device) {
+  if (device.driver_lets_go) return;
+  throw Error("the host's driver '" + device.driver + "' never lets go of '" + device.name + "'",
+              "boot the host without that driver");
+}
+
 void HostSysfs::BindToVfio(const HostDevice& device) const {
   if (device.bound_to_vfio()) return;
   const std::string driver(VfioDriver(device.bus));
@@ -231,10 +237,7 @@ void HostSysfs::BindToVfio(const HostDevice& device) const {
         "modprobe " + driver + ", or a kernel with " +
             (device.bus == HostBus::kPlatform ? "CONFIG_VFIO_PLATFORM" : "CONFIG_VFIO_AMBA"));
   }
-  if (!device.driver_lets_go) {
-    throw Error("the host's driver '" + device.driver + "' never lets go of '" + device.name + "'",
-                "boot the host without that driver");
-  }
+  CheckLetsGo(device);
   const fs::path path = DevicePath(device);
   try {
     WriteAttribute((path / "driver_override").string(), driver);

@@ -27,6 +27,9 @@ struct HostDevice {
   [[nodiscard]] bool bound_to_vfio() const;
 };
 
+// Throws Error if the driver that the device is bound to cannot be unbound.
+void CheckLetsGo(const HostDevice& device);
+
 // "vfio-platform" or "vfio-amba".
 std::string_view VfioDriver(HostBus bus);
 

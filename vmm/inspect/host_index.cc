@@ -75,6 +75,17 @@ bool IsDriven(const DtNode& node) {
          std::find_first_of(list.begin(), list.end(), kOthers.begin(), kOthers.end()) == list.end();
 }
 
+std::optional<DtNode> MakerOf(const DtNode& node) {
+  constexpr std::array<std::string_view, 4> kBuses = {"simple-bus", "simple-mfd", "isa",
+                                                      "arm,amba-bus"};
+  for (std::optional<DtNode> at = node.parent(); at && at->parent(); at = at->parent()) {
+    const bool is_bus = std::any_of(kBuses.begin(), kBuses.end(),
+                                    [&](std::string_view bus) { return at->IsCompatible(bus); });
+    if (!is_bus) return at;
+  }
+  return std::nullopt;
+}
+
 HostIndex::HostIndex(std::shared_ptr<const DeviceTree> tree) : tree_(std::move(tree)) {
   for (const DtNode& node : tree_->AllNodes()) {
     const auto above = node.parent();

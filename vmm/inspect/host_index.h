@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,10 @@ struct NodeFacts {
 // Whether a driver of its own has the node's registers, as opposed to those that come to them by a
 // regmap, and to a bus, whose registers are those of the devices on it.
 bool IsDriven(const DtNode& node);
+
+// The node above whose driver alone can make a device of `node`: Linux itself makes them of the
+// nodes below the root and below buses (drivers/of/platform.c: of_default_bus_match_table).
+std::optional<DtNode> MakerOf(const DtNode& node);
 
 // A node that uses something, and how ("clocks").
 struct HostUser {

@@ -304,6 +304,7 @@ Inspection Inspect(const HostIndex& index, const DtNode& node, const InspectInpu
   inspection.compatible = node.Strings("compatible");
   inspection.enabled = device.enabled;
   inspection.amba = node.IsCompatible("arm,primecell");
+  if (const auto maker = MakerOf(node); maker && !input.live) inspection.maker = maker->path();
   inspection.live = input.live;
   if (!device.malformed.empty()) reasons.push_back({Verdict::kRefused, device.malformed});
   Gather(reasons, [&] { inspection.regions = Regions(index, device); });

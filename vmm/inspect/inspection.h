@@ -86,6 +86,7 @@ struct Inspection {
   std::vector<std::string> compatible;
   bool enabled = false;
   bool amba = false;
+  std::string maker;  // the node whose driver alone can make a device of it; "": the kernel does
   std::vector<RegionView> regions;
   std::vector<InterruptView> interrupts;
   DmaFacts dma;

@@ -51,24 +51,21 @@ LiveFacts ReadLiveFacts(const HostSysfs& sysfs, const OpenFiles& files, const Ho
   facts.unsafe_interrupts = type1.value_or(false) ? type1 : iommufd ? iommufd : type1;
   if (iommufd && !type1) facts.unsafe_interrupts_module = "iommufd";
   facts.reset_required = sysfs.ModuleFlag("vfio_platform", "reset_required");
-  if (!device.driver_lets_go) {
-    facts.in_use = "the host's driver '" + device.driver + "' never lets go of it";
-    facts.in_use_fix = "boot the host without that driver";
-  }
   try {
     CheckReady(device, dma);
   } catch (const Error& error) {
     facts.not_ready = error.what();
     facts.not_ready_fix = error.remedy();
   }
-  // As a start would say.
-  const std::vector<std::string> users = sysfs.Users(device);
-  if (facts.not_ready.empty() && !users.empty()) {
-    facts.not_ready = "its IOMMU group is already in use" + ByProcesses(users);
-    facts.not_ready_fix = "stop the process that has it";
+  // As a start would say; it takes a look at every process.
+  if (facts.not_ready.empty()) {
+    if (const std::vector<std::string> users = sysfs.Users(device); !users.empty()) {
+      facts.not_ready = "its IOMMU group is already in use" + ByProcesses(users);
+      facts.not_ready_fix = "stop the process that has it";
+    }
   }
-  if (!facts.in_use.empty()) return facts;
   try {
+    CheckLetsGo(device);
     CheckUnused(sysfs, files, device);
   } catch (const Error& error) {
     facts.in_use = error.what();

@@ -16,19 +16,9 @@ std::string Join(const std::vector<std::string>& words) {
   return words.size() == HostIndex::kMostUsers ? text + ", ..." : text;
 }
 
-// Those of some nodes that drivers of the host may use now.
-std::vector<std::string> InUse(const Inspection& inspection, std::vector<std::string> nodes) {
-  std::erase_if(nodes, [&](const std::string& node) {
-    return inspection.live && inspection.live->idle_nodes.contains(node);
-  });
-  return nodes;
-}
-
-std::vector<std::string> Idle(const Inspection& inspection, std::vector<std::string> nodes) {
-  std::erase_if(nodes, [&](const std::string& node) {
-    return !inspection.live || !inspection.live->idle_nodes.contains(node);
-  });
-  return nodes;
+// Whether nothing of the running host drives a node now.
+bool IsIdle(const Inspection& inspection, const std::string& node) {
+  return inspection.live && inspection.live->idle_nodes.contains(node);
 }
 
 constexpr const char* kTakeFirst =
@@ -48,6 +38,10 @@ void JudgeNode(const Inspection& inspection, std::vector<Reason>& reasons) {
     reasons.push_back(
         {Verdict::kRefused, "it has no compatible, so the host makes no device of it"});
   }
+  if (!inspection.maker.empty() && HasReachedRegion(inspection)) {
+    reasons.push_back({Verdict::kAsIs, "it is a device of the host's only if the driver of " +
+                                           inspection.maker + " makes one of it"});
+  }
   if (!inspection.regions.empty() && !HasReachedRegion(inspection)) {
     reasons.push_back({Verdict::kRefused,
                        "the CPU does not reach its registers in memory: it is a device on the bus "
@@ -60,7 +54,7 @@ void JudgeNode(const Inspection& inspection, std::vector<Reason>& reasons) {
   }
   std::vector<std::string> users;
   for (const HostUser& user : inspection.users) {
-    if (InUse(inspection, {user.path}).empty()) continue;
+    if (IsIdle(inspection, user.path)) continue;
     users.push_back(user.path + " (" + user.property + ")");
   }
   if (!users.empty() && !IsBound(inspection)) {
@@ -89,13 +83,16 @@ struct Shared {
 
 void JudgeSharing(const Inspection& inspection, const std::vector<std::string>& others,
                   const Shared& shared, std::vector<Reason>& reasons) {
-  const std::vector<std::string> users = InUse(inspection, others);
+  std::vector<std::string> users;
+  std::vector<std::string> idle;
+  for (const std::string& node : others) {
+    (IsIdle(inspection, node) ? idle : users).push_back(node);
+  }
   if (!users.empty()) {
     reasons.push_back({Verdict::kRefused,
                        shared.what + " that the host uses for " + Join(users) + shared.why,
                        shared.fix});
   }
-  const std::vector<std::string> idle = Idle(inspection, others);
   if (!idle.empty()) {
     reasons.push_back({Verdict::kAsIs, shared.what + " that " + Join(idle) +
                                            " would have too, with a driver: leave it without"});

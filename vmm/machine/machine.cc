@@ -78,7 +78,6 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
   if (plan.config.cpu.policy != SchedulingPolicy::kOther) {
     PlaceOwnThread(kernel, PlanOwnThread(plan.config, UsableCpus(sysfs)));
   }
-  CheckLeftOverRam();
   // What an earlier user left running, killed perhaps, stops before it can reach this guest's RAM.
   ResetDevices();
   GiveBackRam();
@@ -215,15 +214,6 @@ void Machine::ResetDevices() {
     }
   }
   if (failure) std::rethrow_exception(failure);
-}
-
-void Machine::CheckLeftOverRam() const {
-  if (!identity_ram_ || !identity_ram_->left_over() || !HasLooseDevice(plan_)) return;
-  const std::string path = plan_.config.memory.identity_file->string();
-  throw Error(path +
-                  " is left over from an earlier run, and with reset = \"none\" nothing keeps "
-                  "a device from writing to it",
-              "if its devices are at rest: rm " + path);
 }
 
 // Where a device is left running on purpose, its RAM stays with it.

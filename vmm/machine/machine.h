@@ -44,7 +44,6 @@ class Machine {
   StopReason RunBoot();
   StopReason RunBoots();
   void ResetDevices();
-  void CheckLeftOverRam() const;
   void GiveBackRam();
   void Stop(StopReason reason);
   void OnVcpuStopped();

@@ -138,6 +138,12 @@ void IdentityRam::LockedFile::CheckLeftOver(std::uint64_t size_bytes,
   constexpr const char* kLeftOver =
       "it is left over from a machine that was killed, whose devices may still write to it, and "
       "which had ";
+  if (options.loose) {
+    throw Error(
+        "it is left over from an earlier run, and with reset = \"none\" nothing keeps a device "
+        "from writing to it",
+        "if its devices are at rest: rm " + path_);
+  }
   const std::string remedy = "; or, if its devices are at rest: rm " + path_;
   if (size_bytes != options.size_bytes) {
     throw Error(kLeftOver + std::to_string(size_bytes >> 20) + " MiB, not " +

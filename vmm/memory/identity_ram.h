@@ -17,6 +17,7 @@ struct IdentityRamOptions {
   std::uint64_t size_bytes = 0;
   std::uint64_t page_bytes = 0;           // of that hugetlbfs; divides size_bytes
   std::vector<std::string> devices = {};  // that can reach the RAM
+  bool loose = false;                     // one of them is never brought to rest
 };
 
 // RAM for devices that reach memory without an IOMMU: huge pages of the host, each of which the

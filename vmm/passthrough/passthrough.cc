@@ -167,7 +167,9 @@ std::unique_ptr<IdentityRam> OpenIdentityRam(HostKernel& kernel, const VmConfig&
                              .size_bytes = config.memory.size_bytes,
                              .page_bytes = config.memory.hugepage_bytes};
   for (const PlatformConfig& device : config.platform) {
-    if (device.dma == DmaMode::kIdentity) options.devices.push_back(device.host);
+    if (device.dma != DmaMode::kIdentity) continue;
+    options.devices.push_back(device.host);
+    options.loose = options.loose || device.reset.policy == ResetPolicy::kNone;
   }
   return WithContext(Error("memory.identity_file " + options.path),
                      [&] { return std::make_unique<IdentityRam>(kernel, options); });

@@ -6,6 +6,7 @@
 
 #include "vmm/fdt/fdt_writer.h"
 #include "vmm/fdt/references.h"
+#include "vmm/plan/address_cells.h"
 #include "vmm/plan/at_key.h"
 #include "vmm/plan/clock_rates.h"
 #include "vmm/plan/device_binding.h"
@@ -88,26 +89,10 @@ class NodeMaker {
     return to;
   }
 
-  // What addresses below a node are made of, where the host's has it from a node above: in the
-  // guest that is another one.
   void AddCells(const DtNode& from, Place place, PlannedNode& to) {
-    const std::vector<DtNode> children = from.children();
-    const bool has_addresses =
-        std::any_of(children.begin(), children.end(),
-                    [](const DtNode& child) { return child.Property("reg").has_value(); });
-    const auto add = [&](const char* name, std::uint32_t cells, const char* origin) {
-      const bool is_given = place == Place::kDevice && facts_.config.properties.contains(name);
-      if (from.Property(name) || is_given) return;
-      to.properties.push_back({name, CellBytes({cells}), origin});
-    };
-    if (has_addresses) {
-      constexpr const char* kOrigin = "none in the host's: as Linux reads it there";
-      for (const char* name : {"#address-cells", "#size-cells"}) {
-        add(name, CellsBelow(from, name), kOrigin);
-      }
-    } else if (from.Property("interrupt-controller")) {
-      // Trees of boards leave it out where dtc wants it (Devicetree Specification 2.4.3.1).
-      add("#address-cells", 0, "none in the host's: the default");
+    for (PlannedProperty& property : InheritedCells(from)) {
+      if (place == Place::kDevice && facts_.config.properties.contains(property.name)) continue;
+      to.properties.push_back(std::move(property));
     }
   }
 
@@ -152,6 +137,7 @@ class NodeMaker {
     }
     if (is_device && IsRewritten(name)) return;
     if (is_device && !list.empty()) return CopyNames(property, list, to);
+    CheckCells(facts_, from, property);
     if (name == "interrupt-parent") return CopyInterruptParent(property, to);
     if (IsHostMap(name)) Refuse(facts_, from, name, "refers to something the guest does not have");
     const std::vector<Reference> references = References(*facts_.tree, from, property);
@@ -169,6 +155,9 @@ class NodeMaker {
 
   // A list's names, without those of the entries that are dropped.
   void CopyNames(const DtProperty& property, std::string_view list, PlannedNode& to) {
+    if (const auto entries = host_.Property(list); entries && entries->value.empty()) {
+      return LeaveOut(host_, property.name, "the host's " + std::string(list) + " is empty");
+    }
     const std::vector<std::string> names = property.Strings();
     const std::vector<bool> dropped = DroppedEntries(facts_, host_, list, names.size());
     if (std::none_of(dropped.begin(), dropped.end(), [](bool is) { return is; })) {

@@ -29,10 +29,32 @@ void AppendRegion(std::string& text, const PlannedRegion& region) {
   }
 }
 
+void AppendStep(std::string& text, const ResetStep& step) {
+  const std::string value = Hex(step.value);
+  switch (step.action) {
+    case ResetStep::Action::kDelay:
+      text += "# recipe: delay";
+      break;
+    case ResetStep::Action::kWrite:
+      text += "# recipe: write " + value + " to";
+      break;
+    case ResetStep::Action::kPoll:
+      text += "# recipe: poll for " + value + " at";
+      break;
+  }
+  if (step.action != ResetStep::Action::kDelay) {
+    text += " region " + std::to_string(step.region) + " offset " + Hex(step.offset) + ", " +
+            std::to_string(step.size_bytes) + " bytes, mask " + Hex(step.mask);
+  }
+  text += step.us == 0 ? "\n" : ", " + std::to_string(step.us) + " us\n";
+}
+
 void AppendDevice(std::string& text, const PlannedDevice& device) {
   text += "\n[[platform]]\nhost = " + Quoted(device.host) +
           "\ndma = " + Quoted(ToString(device.dma)) +
-          "\nbackend = " + Quoted(ToString(device.backend)) + "\n";
+          "\nbackend = " + Quoted(ToString(device.backend)) +
+          "\nreset = " + Quoted(ToString(device.reset.policy)) + "\n";
+  for (const ResetStep& step : device.reset.recipe) AppendStep(text, step);
   if (device.no_iommu) text += "# no IOMMU: VFIO taints the host's kernel\n";
   for (const PlannedRegion& region : device.regions) AppendRegion(text, region);
   if (device.access_bytes != 0) {

@@ -93,6 +93,19 @@ std::string RegionOwner(const DeviceFacts& facts, std::uint32_t index) {
   return facts.config.host + " region " + std::to_string(index);
 }
 
+std::uint32_t LargestHostPhandle(const std::vector<DeviceFacts>& devices) {
+  constexpr std::uint32_t kMaximum = UINT32_MAX / 2;
+  std::uint32_t largest = 0;
+  for (const DeviceFacts& facts : devices) {
+    largest = std::max(largest, facts.tree->LargestPhandle());
+  }
+  if (largest > kMaximum) {
+    throw Error("the host's device tree has the phandle " + Hex(largest) +
+                ", which leaves none above it for the guest's; it may have up to " + Hex(kMaximum));
+  }
+  return largest;
+}
+
 // What is decided of one device so far.
 struct Placement {
   std::uint32_t phandle;
@@ -259,7 +272,8 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
       gic.cpu_interfaces);
   addresses.Reserve("the console", layout.console);
   SpiAllocator spis(layout.spi_maximum);
-  auto next_phandle = static_cast<std::uint32_t>(Phandle::kFirstFree);
+  const std::uint32_t host_phandles = LargestHostPhandle(devices);
+  std::uint32_t next_phandle = Number(host_phandles, Phandle::kFirstFree);
   PassedNodes passed;
   std::vector<std::optional<Placement>> placements(devices.size());
   for (std::size_t index = 0; index < devices.size(); ++index) {
@@ -299,7 +313,8 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
               .console_spi = Spi{0},
               .devices = std::move(planned),
               .boot = *planned_boot,
-              .overlays = boot.overlays};
+              .overlays = boot.overlays,
+              .host_phandles = host_phandles};
   plan.ipa_bits = IpaBits(plan);
   return plan;
 }

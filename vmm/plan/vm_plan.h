@@ -127,11 +127,18 @@ struct VmPlan {
   std::vector<PlannedDevice> devices;
   PlannedBoot boot;
   std::vector<OverlayFile> overlays;  // merged into the guest's tree last, in their order
+  // The largest phandle of the host's tree: the guest's are above it. A reference in a property
+  // that no rule knows crosses as the number it is, and must not become one to a node of the
+  // guest's.
+  std::uint32_t host_phandles;
 };
 
-// Phandles of the nodes every guest has; those of devices, their clocks and the like
-// count on from kFirstFree.
+// Phandles, above the host's, of the nodes every guest has; those of devices, their clocks and the
+// like count on from kFirstFree.
 enum class Phandle : std::uint32_t { kGic = 1, kConsoleClock = 2, kConsole = 3, kFirstFree = 4 };
+constexpr std::uint32_t Number(std::uint32_t host_phandles, Phandle phandle) {
+  return host_phandles + static_cast<std::uint32_t>(phandle);
+}
 
 // Decides everything, or throws Error: that there is no place for RAM, or else one with every
 // conflict found. Pure.
