@@ -70,7 +70,7 @@ TEST_CASE("an address or SPI that cannot be is an error at its place in the file
         address +
             "ff120000.timer region 0 at 0x9000000-0x90000ff overlaps the console at "
             "0x9000000-0x9000fff\n");
-  CHECK(complaint({0x1000'0000, 0x2000'5000}, {}) ==
+  CHECK(complaint({0x1000'0000, 0x2100'0000}, {}) ==
         address +
             "ff120000.timer region 0 at 0x10000000-0x100000ff overlaps the GIC's "
             "redistributors at 0x10000000-0x1001ffff\n");
@@ -86,7 +86,8 @@ TEST_CASE("an address or SPI that cannot be is an error at its place in the file
         address +
             "0xfffffffffffff000-0xffffffffffffffff is beyond the 40 address bits this host "
             "gives a guest\n");
-  CHECK(complaint({1, 2, 3}, {}) == address + "3 addresses for 2 regions\n");
+  CHECK(complaint({0x1500'0000, 0x1600'0000, 0x1700'0000}, {}) ==
+        address + "3 addresses for 2 regions\n");
   const std::string spi = "vm.toml:10:7: platform.spi: ";
   CHECK(complaint({}, {0}) == spi + "SPI 0 of ff120000.timer is the console's\n");
   CHECK(complaint({}, {40}) == spi + "SPI 40 of ff120000.timer is ff070000.canfd's\n");
@@ -94,6 +95,11 @@ TEST_CASE("an address or SPI that cannot be is an error at its place in the file
   CHECK(complaint({}, {960}) ==
         spi + "SPI 960 of ff120000.timer: a guest's GIC has 960 SPIs, from 0\n");
   CHECK(complaint({}, {1, 2, 3}) == spi + "3 SPIs for 2 interrupts\n");
+  // All of them at once.
+  CHECK(complaint({1, 2}, {0, 40}) == address + "0x1 is no multiple of 0x1000\n" + address +
+                                          "0x2 is no multiple of 0x1000\n" + spi +
+                                          "SPI 0 of ff120000.timer is the console's\n" + spi +
+                                          "SPI 40 of ff120000.timer is ff070000.canfd's\n");
 }
 
 TEST_CASE("a region whose size wraps around is an error, not a crash") {

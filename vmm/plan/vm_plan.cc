@@ -113,37 +113,50 @@ struct Placement {
   KeptInterrupts interrupts;
 };
 
-// Takes what the configuration fixes, before anything is placed around it.
+void ReserveAddress(const DeviceFacts& facts, std::uint32_t region, std::uint64_t address,
+                    const HostLimits& limits, AddressAllocator& addresses) {
+  const AddressRange range({address}, facts.regions[region].size_bytes);
+  if (address % kSmallestPage != 0) {
+    throw Error(Hex(address) + " is no multiple of " + Hex(kSmallestPage));
+  }
+  if (range.last().value >> limits.ipa_bits != 0) {
+    throw Error(ToString(range) + " is beyond the " + std::to_string(limits.ipa_bits) +
+                " address bits this host gives a guest");
+  }
+  addresses.Reserve(RegionOwner(facts, region), range);
+}
+
+void CheckCount(std::size_t given, const char* what, std::size_t most, const char* of) {
+  if (given <= most) return;
+  throw Error(std::to_string(given) + what + std::to_string(most) + of);
+}
+
+// Takes what the configuration fixes, before anything is placed around it. Throws all that is wrong
+// with it.
 Placement PlaceFixed(const DeviceFacts& facts, const HostLimits& limits,
                      AddressAllocator& addresses, SpiAllocator& spis, std::uint32_t phandle) {
   Placement placement{phandle, KeptEntries(facts, "reg", facts.regions.size()),
                       FindKeptInterrupts(facts)};
   const PlatformConfig& config = facts.config;
-  AtKey(facts, "address", [&] {
-    if (config.addresses.size() > placement.regions.size()) {
-      throw Error(std::to_string(config.addresses.size()) + " addresses for " +
-                  std::to_string(placement.regions.size()) + " regions");
-    }
-    for (std::size_t at = 0; at < config.addresses.size(); ++at) {
-      const std::uint32_t index = placement.regions[at];
-      const AddressRange range({config.addresses[at]}, facts.regions[index].size_bytes);
-      if (config.addresses[at] % kSmallestPage != 0) {
-        throw Error(Hex(config.addresses[at]) + " is no multiple of " + Hex(kSmallestPage));
-      }
-      if (range.last().value >> limits.ipa_bits != 0) {
-        throw Error(ToString(range) + " is beyond the " + std::to_string(limits.ipa_bits) +
-                    " address bits this host gives a guest");
-      }
-      addresses.Reserve(RegionOwner(facts, index), range);
-    }
+  const std::vector<std::uint32_t>& regions = placement.regions;
+  Conflicts conflicts;
+  const auto try_at = [&](const char* key, auto&& step) {
+    conflicts.Try([&] { AtKey(facts, key, step); });
+  };
+  try_at("address", [&] {
+    CheckCount(config.addresses.size(), " addresses for ", regions.size(), " regions");
   });
-  AtKey(facts, "spi", [&] {
-    if (config.spis.size() > placement.interrupts.line_count) {
-      throw Error(std::to_string(config.spis.size()) + " SPIs for " +
-                  std::to_string(placement.interrupts.line_count) + " interrupts");
-    }
-    for (const std::uint32_t spi : config.spis) spis.Reserve(config.host, spi);
+  for (std::size_t at = 0; at < std::min(config.addresses.size(), regions.size()); ++at) {
+    try_at("address",
+           [&] { ReserveAddress(facts, regions[at], config.addresses[at], limits, addresses); });
+  }
+  try_at("spi", [&] {
+    CheckCount(config.spis.size(), " SPIs for ", placement.interrupts.line_count, " interrupts");
   });
+  for (const std::uint32_t spi : config.spis) {
+    try_at("spi", [&] { spis.Reserve(config.host, spi); });
+  }
+  conflicts.ThrowIfAny();
   return placement;
 }
 
