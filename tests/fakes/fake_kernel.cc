@@ -237,7 +237,7 @@ int FakeKernel::SetScheduler(pid_t thread, int policy, int priority) {
   }
   if (!host.may_schedule) return FromKernel(-EPERM);
   const bool real_time = policy == SCHED_FIFO || policy == SCHED_RR;
-  const bool valid = thread > 0 && real_time && priority >= 1 && priority <= 99;
+  const bool valid = thread > 0 && (real_time ? priority >= 1 && priority <= 99 : priority == 0);
   return FromKernel(valid ? 0 : -EINVAL);
 }
 

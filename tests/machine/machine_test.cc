@@ -190,8 +190,17 @@ TEST_CASE("vCPU threads get their host CPU, policy and priority before the guest
   board.kernel.Script(0, {fakes::PowerOff()});
   CHECK(board.Run().reason == StopReason::kPowerOff);
   CHECK(Contains(Lines(board.kernel.log()),
-                 "sched_setaffinity 3\nsched_setscheduler 2 7\n"
+                 "sched_setaffinity 3\nsched_setscheduler 2 7\nsched_setscheduler 0 0\n"
                  "sched_setaffinity 1\nsched_setscheduler 2 7\n"));
+  CheckCleanEnd(board);
+}
+
+TEST_CASE("a user who may not have real-time threads has a machine all the same") {
+  Board board;
+  board.kernel.host.may_schedule = false;
+  board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(board.Run().reason == StopReason::kPowerOff);
+  CHECK_FALSE(Contains(Lines(board.kernel.log()), "sched_setscheduler 0 0"));
   CheckCleanEnd(board);
 }
 

@@ -37,6 +37,8 @@ constexpr const char* kMachine =
 constexpr const char* kBoot =
     "KVM_CREATE_VM 32\n"
     "KVM_ENABLE_CAP\n"
+    // SCHED_FIFO, while KVM's tables are changed.
+    "sched_setscheduler 1 1\n"
     "KVM_SET_USER_MEMORY_REGION 0x40000000+0x800000\n"
     "KVM_SET_USER_MEMORY_REGION 0x14000000+0x6000\n"
     // vCPUs before the vGIC is initialised, which none may follow.
@@ -51,18 +53,23 @@ constexpr const char* kBoot =
     "KVM_SET_DEVICE_ATTR 0/0x5\n"
     "KVM_SET_DEVICE_ATTR 4/0x0\n"
     "KVM_SET_DEVICE_ATTR 1/0xc08\n"
+    "sched_setscheduler 0 0\n"
     "pread\n"  // the kernel
     "KVM_SET_ONE_REG\n"
     "KVM_SET_ONE_REG\n"
     "KVM_SET_ONE_REG\n"
     // Interrupts when all is in place: into KVM first, the host's line last.
+    "sched_setscheduler 1 1\n"
     "KVM_IRQFD assign resample spi 1\n"
     "VFIO_DEVICE_SET_IRQS 0 unmask eventfd\n"
     "VFIO_DEVICE_SET_IRQS 0 trigger eventfd\n"
-    "VFIO_DEVICE_SET_IRQS 0 unmask\n";
+    "VFIO_DEVICE_SET_IRQS 0 unmask\n"
+    "sched_setscheduler 0 0\n"   // the vCPU's thread
+    "sched_setscheduler 0 0\n";  // the program's own
 
 // Masked before anything else goes; the VM last.
 constexpr const char* kEndOfBoot =
+    "sched_setscheduler 1 1\n"
     "VFIO_DEVICE_SET_IRQS 0 mask\n"
     "VFIO_DEVICE_SET_IRQS 0 trigger off\n"
     "VFIO_DEVICE_SET_IRQS 0 unmask no eventfd\n"
@@ -70,7 +77,8 @@ constexpr const char* kEndOfBoot =
     "close vgic\n"
     "munmap\n"
     "close vcpu 0\n"
-    "close vm\n";
+    "close vm\n"
+    "sched_setscheduler 0 0\n";
 
 // The device is brought to rest and closed before the container that maps memory for it.
 constexpr const char* kEndOfMachine =

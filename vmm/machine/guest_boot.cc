@@ -49,8 +49,24 @@ GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_s
       bus_(parts.refused_log),
       console_line_(vm_, parts.plan.console_spi),
       console_(console_line_, parts.console_host) {
+  if (const auto ns = parts.plan.config.realtime.halt_poll_ns) vm_.SetHaltPoll(*ns);
+  MakeVm(parts);
+  LoadMemory(parts);
+  SetEntry(parts.plan);
+  const FifoSection section(parts.kernel);
+  for (const auto& device : parts.devices) {
+    WithContext(Error("device '" + device->name() + "'"), [&] {
+      for (auto& interrupt : device->ArmInterrupts(vm_)) {
+        interrupts_.push_back(std::move(interrupt));
+      }
+    });
+  }
+  MakeThreads(parts, section, on_stop);
+}
+
+void GuestBoot::MakeVm(const BootParts& parts) {
+  const FifoSection section(parts.kernel);
   const VmPlan& plan = parts.plan;
-  if (const auto ns = plan.config.realtime.halt_poll_ns) vm_.SetHaltPoll(*ns);
   for (const AddressRange& range : plan.ram) {
     vm_.AddMemslot(range.start(), parts.memory.Span(range.start(), range.size_bytes()));
   }
@@ -68,16 +84,6 @@ GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_s
   if (plan.config.cpu.pmu) {
     for (const auto& vcpu : vcpus_) vcpu->InitialisePmu(kPmuIntid);
   }
-  LoadMemory(parts);
-  SetEntry(plan);
-  for (const auto& device : parts.devices) {
-    WithContext(Error("device '" + device->name() + "'"), [&] {
-      for (auto& interrupt : device->ArmInterrupts(vm_)) {
-        interrupts_.push_back(std::move(interrupt));
-      }
-    });
-  }
-  MakeThreads(parts, on_stop);
 }
 
 void GuestBoot::MakeVcpus(const BootParts& parts) {
@@ -116,7 +122,8 @@ void GuestBoot::SetEntry(const VmPlan& plan) {
   boot_cpu.SetRegister(arm64::CoreRegisterX(0), plan.boot.fdt.start().value);
 }
 
-void GuestBoot::MakeThreads(const BootParts& parts, const VcpuThread::StopHandler& on_stop) {
+void GuestBoot::MakeThreads(const BootParts& parts, const FifoSection& section,
+                            const VcpuThread::StopHandler& on_stop) {
   for (unsigned id = 0; id < vcpus_.size(); ++id) {
     const Error context("cannot make the thread of vCPU " + std::to_string(id),
                         "EAGAIN: raise the limit on threads (ulimit -u; pids.max of the cgroup) or "
@@ -125,6 +132,7 @@ void GuestBoot::MakeThreads(const BootParts& parts, const VcpuThread::StopHandle
       threads_.push_back(std::make_unique<VcpuThread>(id, *vcpus_[id], bus_, exits_.emplace_back(),
                                                       parts.undecodable_log, on_stop));
     });
+    section.Release(threads_.back()->tid());
     ApplyScheduling(parts.kernel, parts.plan.config.cpu, id, threads_.back()->tid());
   }
 }

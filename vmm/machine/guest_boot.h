@@ -12,6 +12,7 @@
 #include "devices/reset_stub.h"
 #include "devices/vfio/platform_device.h"
 #include "vmm/kvm/vcpu.h"
+#include "vmm/machine/fifo_section.h"
 #include "vmm/machine/vcpu_thread.h"
 #include "vmm/memory/guest_memory.h"
 #include "vmm/plan/vm_plan.h"
@@ -73,10 +74,13 @@ class GuestBoot {
   void Join();
 
  private:
+  // RAM, regions, vCPUs, interrupt controller.
+  void MakeVm(const BootParts& parts);
   void MakeVcpus(const BootParts& parts);
   void LoadMemory(const BootParts& parts);
   void SetEntry(const VmPlan& plan);
-  void MakeThreads(const BootParts& parts, const VcpuThread::StopHandler& on_stop);
+  void MakeThreads(const BootParts& parts, const FifoSection& section,
+                   const VcpuThread::StopHandler& on_stop);
 
   GicVersion gic_version_;
   Vm vm_;

@@ -160,6 +160,7 @@ StopReason Machine::RunBoot() {
                         .console_host = console_,
                         .refused_log = refused_log_,
                         .undecodable_log = undecodable_log_};
+  std::optional<FifoSection> teardown;  // outlives the guest
   GuestBoot guest(parts, [this](StopReason reason) {
     // The first vCPU to ask is heard.
     int nothing = kNothing;
@@ -185,6 +186,7 @@ StopReason Machine::RunBoot() {
   console_.Attach(nullptr);
   for (const VcpuExits& exits : guest.exits()) AddExits(statistics_, exits);
   statistics_.refused_accesses += guest.refused_accesses();
+  teardown.emplace(kernel_);
   return *std::exchange(stop_reason_, std::nullopt);
 }
 

@@ -123,10 +123,18 @@ bool VcpuThread::Linger() noexcept {
   return true;
 }
 
+void VcpuThread::Prime() noexcept {
+  vcpu_.RequestExit();
+  // What is wrong with the vCPU, the first one that shall enter the guest finds again.
+  [[maybe_unused]] const int error = vcpu_.Run();
+  vcpu_.CancelExit();
+}
+
 void VcpuThread::Main() noexcept {
   const std::string name = "vcpu" + std::to_string(id_);
   pthread_setname_np(pthread_self(), name.c_str());
   tid_ = gettid();
+  Prime();
   ready_.release();
   start_.acquire();
   const VcpuDelays before = DelaysSoFar();

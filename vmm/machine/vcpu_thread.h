@@ -19,7 +19,8 @@
 namespace microvm {
 
 // One vCPU's thread. It is made stopped, so that its scheduling can be set and every other thread
-// made before the guest's first instruction; the destructor stops and joins it.
+// made before the guest's first instruction; the destructor stops and joins it. What KVM does at a
+// vCPU's first KVM_RUN alone (arch/arm64/kvm/arm.c: kvm_arch_vcpu_run_pid_change) is done by then.
 class VcpuThread {
  public:
   // Called at most once, on the vCPU's thread, when the guest asks to stop or cannot go on.
@@ -49,6 +50,8 @@ class VcpuThread {
 
  private:
   void Main() noexcept;
+  // A KVM_RUN that does not enter the guest.
+  void Prime() noexcept;
   // Makes it leave the guest. With mutex_ held.
   void Kick() noexcept;
   // Waits out a pause; false if it has to stop.
