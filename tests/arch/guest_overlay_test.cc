@@ -109,6 +109,32 @@ TEST_CASE("an overlay's new node may not lie where something of the guest's is")
   CHECK(at("new@14006000", 0x1400'6000).empty());
 }
 
+TEST_CASE("a new node's registers are where the buses above it say") {
+  const auto at = [](std::uint32_t bus) {
+    return Merged("/", [&](FdtWriter& fdt) {
+      fdt.Node("bus", [&] {
+        fdt.Cells("#address-cells", {1});
+        fdt.Cells("#size-cells", {1});
+        fdt.Cells("ranges", {0, 0, bus, 0x1000});
+        fdt.Node("new@0", [&] { fdt.Cells("reg", {0, 0x100}); });
+      });
+    });
+  };
+  CHECK(at(0x4000'0000) ==
+        "overlay x.dtbo: /bus/new@0: reg: 0x40000000-0x400000ff is taken by /memory@40000000\n");
+  CHECK(at(0x5000'0000).empty());
+}
+
+TEST_CASE("an overlay with nodes without end is an error") {
+  CHECK(Contains(Merged("/",
+                        [](FdtWriter& fdt) {
+                          for (int at = 0; at < 2048; ++at) {
+                            fdt.Node("n" + std::to_string(at), [] {});
+                          }
+                        }),
+                 "overlay x.dtbo: more than 2048 nodes"));
+}
+
 TEST_CASE("addresses of a new bus are as wide as those of the bus above, if it does not say") {
   CHECK(Merged("/",
                [](FdtWriter& fdt) {
@@ -226,6 +252,8 @@ TEST_CASE("an overlay leaves alone what microvm says of the boot and of how node
     CHECK(Contains(set("/", property), std::string(": ") + property + ": is decided by the plan"));
   }
   CHECK(Contains(set("/interrupt-controller@8000000", "#interrupt-cells"), "is decided by"));
+  CHECK(Contains(set("/memory@40000000", "linux,usable-memory"), "is decided by the plan"));
+  CHECK(Contains(set("/chosen", "linux,usable-memory-range"), "is decided by the plan"));
   CHECK(Contains(set("/canfd@14000000", "interrupt-parent"), "is decided by the plan"));
   CHECK(set("/canfd@14000000", "acme,new").empty());
   CHECK(Merged("/", [](FdtWriter& fdt) { fdt.Cells("#address-cells", {2}); }).empty());

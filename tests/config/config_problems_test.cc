@@ -309,6 +309,9 @@ TEST_CASE("a property that cannot be is reported at its value") {
           "vm.toml:7:18: platform.properties.p" + std::string(kProblem));
   }
   CHECK(problem("reg\" = 1") == "vm.toml:7:20: platform.properties.reg: is decided by the plan");
+  CHECK(problem("device_type\" = \"memory\"") ==
+        "vm.toml:7:1: platform.properties: device_type = \"memory\": a device is no RAM of the "
+        "guest's");
   CHECK(problem("a/b\" = 1") == "vm.toml:7:20: platform.properties.a/b: is no name of a property");
   CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\nproperties = 1\n") ==
         "vm.toml:7:14: platform.properties: must be a table of property = value");

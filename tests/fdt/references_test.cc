@@ -26,6 +26,22 @@ std::string ReferencesOf(const std::string& path) {
   return lines;
 }
 
+TEST_CASE("a list that is longer than any board's is an error that names it") {
+  const auto complaint = [](std::size_t count) {
+    FdtWriter fdt;
+    fdt.Node("", [&] {
+      fdt.Node("device", [&] { fdt.Cells("resets", std::vector<std::uint32_t>(count, 1)); });
+      fdt.Node("other", [&] { fdt.Cells("phandle", {1}); });
+    });
+    const DeviceTree tree(fdt.Finish());
+    return ChainOf([&] { References(tree, *tree.Find("/device")); }) +
+           ChainOf([&] { ReadReferences(tree, *tree.Find("/device"), "resets", "#reset-cells"); });
+  };
+  CHECK(complaint(kMostReferences) == "");
+  const std::string line = "/device: resets: more than 1024 entries\n";
+  CHECK(complaint(kMostReferences + 1) == line + line);
+}
+
 TEST_CASE("the references of the common bindings, in the order of the node") {
   CHECK(ReferencesOf("/common") ==
         "clocks 0 clock /p0\n"

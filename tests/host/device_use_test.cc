@@ -47,6 +47,27 @@ TEST_CASE("a network interface that is up is a use") {
   CHECK(host.Found() == Uses{"network interface can0 is up"});
 }
 
+TEST_CASE("a network interface that is in another namespace is a use") {
+  const Host host;
+  std::filesystem::create_directories(host.tree.root() / "sys/devices/dev/net");
+  CHECK(host.Found() == Uses{"its network interface is in another network namespace"});
+}
+
+TEST_CASE("a disk is in use when any mount namespace has it mounted") {
+  const Host host;
+  host.AddDisk();
+  const auto add = [&](const std::string& process, const std::string& name, const char* mounts) {
+    host.tree.Write("proc/" + process + "/mountinfo", mounts);
+    std::filesystem::create_directories(host.tree.root() / "proc" / process / "ns");
+    std::filesystem::create_symlink("mnt:[" + name + "]",
+                                    host.tree.root() / "proc" / process / "ns/mnt");
+  };
+  add("self", "1", "20 1 8:11 / / rw - ext4 /dev/other rw\n");
+  add("7", "1", "");
+  add("8", "2", "20 1 8:0 / /far rw - ext4 /dev/other rw");
+  CHECK(host.Found() == Uses{"disk sda is mounted on /far"});
+}
+
 TEST_CASE(
     "a disk is in use when it is mounted, by number or by name, or swap, or part of another") {
   const Host host;

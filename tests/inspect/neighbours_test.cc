@@ -12,11 +12,11 @@
 #include "tests/fakes/exceptions.h"
 #include "tests/fakes/host_tree.h"
 #include "vmm/config/vm_config.h"
+#include "vmm/fdt/regions.h"
 #include "vmm/host/error.h"
 #include "vmm/inspect/host_index.h"
 #include "vmm/inspect/inspect.h"
 #include "vmm/inspect/live_facts.h"
-#include "vmm/inspect/regions.h"
 
 namespace microvm {
 namespace {

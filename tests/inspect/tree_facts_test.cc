@@ -178,7 +178,7 @@ TEST_CASE("an interrupt-map that would be searched for ever is an error that nam
   });
   const DeviceTree tree(fdt.Finish());
   CHECK(ChainOf([&] { HostInterrupts(tree, *tree.Find("/device")); }) ==
-        "/nexus: interrupt-map: 5000 cells are more than 4096\n");
+        "/nexus: interrupt-map: 5000 cells are more than 1024\n");
 }
 
 TEST_CASE("sharers of a line do not depend on the trigger; those of a clock on its output") {

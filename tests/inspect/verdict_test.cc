@@ -216,6 +216,22 @@ TEST_CASE(
   CHECK_FALSE(HasReason(Inspect(board, inner, input), Verdict::kAsIs, "makes one of it"));
 }
 
+TEST_CASE("what no key of the table helps is refused, with the node's path and no table") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    for (const char* property : {"#address-cells", "#size-cells"}) fdt.Cells(property, {2});
+    fdt.Node("device@0", [&] {
+      fdt.String("compatible", "acme,all");
+      fdt.Cells("reg", {0, 0, UINT32_MAX, UINT32_MAX});
+    });
+  });
+  const HostIndex board(std::make_shared<const DeviceTree>(fdt.Finish()));
+  const Inspection all = Inspect(board, board.tree().Find("/device@0").value(), {});
+  CHECK(all.verdict == Verdict::kRefused);
+  CHECK(HasReason(all, Verdict::kRefused, "/device@0: no room in the guest's address space"));
+  CHECK(all.toml == "");
+}
+
 TEST_CASE("memory of the host is no device") {
   const auto reason = [](const std::string& path) {
     const Inspection inspection = Inspect(Index(), Index().tree().Find(path).value(), {});

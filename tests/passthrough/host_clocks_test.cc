@@ -44,6 +44,7 @@ TEST_CASE("a rate that the tree does not give is not known") {
   CHECK_FALSE(rates[6].has_value());  // of no parent
   CHECK_FALSE(rates[7].has_value());  // of a parent that is not connected
   CHECK_FALSE(rates[8].has_value());  // of itself
+  CHECK(Clocks().Of("/all")[8].circular);
 }
 
 TEST_CASE("clocks have the names of clock-names, as far as it goes, and their providers") {

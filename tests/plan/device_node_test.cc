@@ -35,6 +35,7 @@ DeviceFacts FactsOfNode(Body&& body) {
     fdt.Node("device", [&] { body(fdt); });
     fdt.Node("other", [&] {
       fdt.String("compatible", "acme,other");
+      fdt.Cells("reg", {1, 1});
       fdt.Cells("phandle", {9});
     });
   });
@@ -293,6 +294,38 @@ TEST_CASE("the cells of children's addresses are what the host has them from, as
   CHECK(CellsOf(device.node, "#address-cells") == std::vector<std::uint32_t>{2});
   CHECK(CellsOf(device.node, "#size-cells") == std::vector<std::uint32_t>{1});
   CHECK(FindProperty(device.node.children.front(), "#address-cells") == nullptr);
+}
+
+TEST_CASE("what cannot be what it says does not cross") {
+  const PlannedDevice device = MadeAlone(FactsOfNode([](FdtWriter& fdt) {
+    fdt.Flag("interrupt-controller");
+    fdt.Cells("label", {1});
+    fdt.Node("port", [&] {
+      fdt.String("name", "other");
+      fdt.Flag("status");
+    });
+  }));
+  CHECK(device.left_out ==
+        std::vector<std::string>{
+            "/device: interrupt-controller: without #interrupt-cells nothing can refer to it",
+            "/device: label: it is no text", "/device/port: status: it is no text"});
+  CHECK(device.node.children.front().properties.empty());
+}
+
+TEST_CASE("names go with every list that is left out") {
+  for (const char* const list : {"mux-controls", "mux-states", "leds", "nvmem", "io-backends",
+                                 "access-controllers", "performance-domains"}) {
+    CAPTURE(list);
+    const std::string name =
+        std::string(list).substr(0, std::string(list).find_last_not_of('s') + 1);
+    const std::string names = name + "-names";
+    DeviceFacts facts = FactsOfNode([&](FdtWriter& fdt) {
+      fdt.Cells(list, {9});
+      fdt.Strings(names, {"only"});
+    });
+    facts.config.drop = {list};
+    CHECK(MadeAlone(facts).node.properties.empty());
+  }
 }
 
 TEST_CASE("names of an empty list do not cross") {

@@ -88,6 +88,23 @@ TEST_CASE("a node with an address has it in its name") {
         "wide@100002000");
 }
 
+TEST_CASE("a unit address that is not the first of reg becomes it") {
+  Names left_out;
+  CHECK(Corrected(Counting(Node("device", {At("eeprom@51", {0x50}), At("flash@01", {1}),
+                                           At("target@42", {0x40000042}), At("nand@0,1", {0})}),
+                           1, 0),
+                  left_out) == "eeprom@50 flash@1 target@42 nand@0,1");
+}
+
+TEST_CASE("no two nodes have one name, whatever they were called") {
+  Names left_out;
+  CHECK(Corrected(Node("device", {Node("foo@1"), Node("foo@2"), Node("foo-1")}), left_out) ==
+        "foo-1 foo-2 foo-1-2");
+  CHECK(
+      Corrected(Counting(Node("device", {At("a@0", {0}), At("b@0", {0}), At("b@0,2", {0})}), 1, 0),
+                left_out) == "a@0 b@0,2 b@0,2,2");
+}
+
 TEST_CASE("two nodes at one address are told apart behind it") {
   Names left_out;
   CHECK(Corrected(Counting(Node("device", {At("low@d4", {0xd4, 1}), At("high@d4", {0xd4, 2}),

@@ -268,7 +268,30 @@ TEST_CASE("a reference that no rule knows is no node of the guest's") {
 
 TEST_CASE("a tree of the host's that leaves no phandles is an error") {
   CHECK(Complaint(WithHostPhandle(0x7fff'ffff)) == "");
-  CHECK(Contains(Complaint(WithHostPhandle(0x8000'0000)), "has the phandle 0x80000000"));
+  CHECK(Contains(Complaint(WithHostPhandle(0x8000'0000)), "/bus: phandle 0x80000000 leaves none"));
+}
+
+TEST_CASE("a device may refer to what is below another that is passed through") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Node("first", [&] {
+      fdt.Node("mdio", [&] {
+        fdt.Cells("#address-cells", {1});
+        fdt.Cells("#size-cells", {0});
+        fdt.Node("ethernet-phy@7", [&] {
+          fdt.Cells("reg", {7});
+          fdt.Cells("phandle", {5});
+        });
+      });
+    });
+    fdt.Node("second", [&] { fdt.Cells("phy-handle", {5}); });
+  });
+  const auto tree = std::make_shared<const DeviceTree>(fdt.Finish());
+  PlanInput input;
+  input.devices = {fakes::FactsOf(tree, "/second"), fakes::FactsOf(tree, "/first")};
+  const DeviceTree guest(BuildGuestTree(input.Make(), {}));
+  CHECK(guest.ByPhandle(guest.Find("/second")->Cell("phy-handle").value()) ==
+        guest.Find("/first/mdio/ethernet-phy@7"));
 }
 
 TEST_CASE("MPIDRs count to sixteen in a cluster, then go on with the next") {

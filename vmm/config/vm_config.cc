@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <set>
+#include <span>
 
 #include "vmm/config/toml_reader.h"
 
@@ -49,6 +51,12 @@ bool IsDeviceName(std::string_view text) {
          std::none_of(text.begin(), text.end(), [](char c) {
            return c == '/' || static_cast<unsigned char>(c) <= ' ' || c == '"' || c == '\\';
          });
+}
+
+// Whether a property's value is this one string.
+bool IsText(std::span<const std::byte> value, std::string_view text) {
+  return value.size() == text.size() + 1 &&
+         std::memcmp(value.data(), text.data(), text.size()) == 0;
 }
 
 template <typename Enum>
@@ -218,6 +226,9 @@ PlatformConfig ReadPlatform(TomlReader& reader, std::set<int>& fds) {
     platform.spis.push_back(static_cast<std::uint32_t>(spi));
   }
   for (auto& [name, value] : reader.Properties("properties", kOwnProperties)) {
+    if (name == "device_type" && IsText(value, "memory")) {
+      reader.Report("properties", "device_type = \"memory\": a device is no RAM of the guest's");
+    }
     platform.properties[name] = std::move(value);
   }
   for (const std::string key : {"address", "spi", "drop", "clocks"}) {

@@ -238,6 +238,9 @@ std::vector<std::optional<DtReference>> ReadReferences(const DeviceTree& tree, c
   const auto cells = found->Cells();
   if (!cells) throw Error(where + ": not a list of cells");
   for (std::size_t at = 0; at < cells->size();) {
+    if (references.size() == kMostReferences) {
+      throw Error(where + ": more than " + std::to_string(kMostReferences) + " entries");
+    }
     const std::uint32_t phandle = (*cells)[at++];
     if (phandle == 0) {
       references.emplace_back();

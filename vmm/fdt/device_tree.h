@@ -55,6 +55,10 @@ class DtNode {
   std::size_t index_;
 };
 
+// Of a list of references: more are an Error, as what is made of each may take a look at all. No
+// board's tree has a third of it.
+inline constexpr std::size_t kMostReferences = 1024;
+
 // A phandle with arguments, such as an entry of `clocks`.
 struct DtReference {
   DtNode target;

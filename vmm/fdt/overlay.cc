@@ -19,8 +19,10 @@ constexpr std::array<std::string_view, 7> kDecided = {
     "reg",         "interrupts",       "phandle",         "#address-cells",
     "#size-cells", "#interrupt-cells", "interrupt-parent"};
 // Whether it has them or not: what the guest is booted with, and what all nodes inherit.
-constexpr std::array<std::string_view, 5> kDecidedOfChosen = {
-    "bootargs", "linux,initrd-start", "linux,initrd-end", "kaslr-seed", "rng-seed"};
+constexpr std::array<std::string_view, 6> kDecidedOfChosen = {
+    "bootargs",   "linux,initrd-start", "linux,initrd-end",
+    "kaslr-seed", "rng-seed",           "linux,usable-memory-range"};
+constexpr std::string_view kUsableMemory = "linux,usable-memory";  // stands for a memory node's reg
 constexpr std::array<std::string_view, 2> kDecidedOfRoot = {"dma-coherent", "dma-noncoherent"};
 
 bool IsOneOf(const auto& list, std::string_view name) {
@@ -30,6 +32,7 @@ bool IsOneOf(const auto& list, std::string_view name) {
 // Whether an overlay's property of a node that is there would change what the plan has decided.
 bool IsDecided(const DtNode& there, const DtProperty& property) {
   if (there.path() == "/chosen" && IsOneOf(kDecidedOfChosen, property.name)) return true;
+  if (property.name == kUsableMemory && there.name().starts_with("memory@")) return true;
   if (!there.parent() && IsOneOf(kDecidedOfRoot, property.name)) return true;
   // Either would have the node's interrupts be others.
   const bool redirects =
@@ -180,6 +183,10 @@ std::vector<std::byte> OverlayMerger::Merge(std::span<const std::byte> tree,
   const DeviceTree base(std::vector<std::byte>(tree.begin(), tree.end()));
   const DeviceTree parsed =
       WithContext(Error("overlay " + file, kOverlayRemedy), [&] { return DeviceTree(overlay); });
+  constexpr std::size_t kMostNodes = 2048;  // each of which is held against all others
+  if (parsed.AllNodes().size() > kMostNodes) {
+    throw Error("overlay " + file + ": more than " + std::to_string(kMostNodes) + " nodes");
+  }
   CheckLabels(parsed, base, file);
   CheckFixups(parsed, file);
   bool has_fragment = false;

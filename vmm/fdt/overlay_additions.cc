@@ -2,11 +2,10 @@
 #include "vmm/fdt/overlay_additions.h"
 
 #include <map>
-#include <optional>
-#include <span>
 #include <vector>
 
 #include "vmm/fdt/references.h"
+#include "vmm/fdt/regions.h"
 #include "vmm/host/error.h"
 
 namespace microvm {
@@ -14,7 +13,6 @@ namespace {
 
 constexpr std::uint32_t kSpi = 0;  // bindings/interrupt-controller/arm,gic-v3.yaml
 constexpr std::size_t kGicCells = 3;
-constexpr std::uint32_t kMaximumCells = 2;  // 64 bits
 
 struct Range {
   std::uint64_t start;
@@ -26,38 +24,12 @@ struct Owned {
   std::string owner;
 };
 
-std::uint64_t Number(std::span<const std::uint32_t> cells) {
-  std::uint64_t number = 0;
-  for (const std::uint32_t cell : cells) number = number << 32 | cell;
-  return number;
-}
-
-// Whether what is below a node has the CPU's addresses.
-bool HandsAddressesOn(const DtNode& bus) {
-  for (std::optional<DtNode> at = bus; at->parent(); at = at->parent()) {
-    const auto ranges = at->Property("ranges");
-    if (!ranges || !ranges->value.empty()) return false;
-  }
-  return true;
-}
-
-// Where a node's registers are, as far as the CPU has them at the addresses in its `reg`.
+// Where the CPU has a node's registers.
 std::vector<Range> Registers(const DtNode& node) {
   std::vector<Range> registers;
-  const auto bus = node.parent();
-  const auto reg = node.Property("reg");
-  if (!bus || !reg || !HandsAddressesOn(*bus)) return registers;
-  const std::size_t address = CellsBelow(*bus, "#address-cells");
-  const std::size_t size = CellsBelow(*bus, "#size-cells");
-  const auto cells = reg->Cells();
-  if (!cells || address > kMaximumCells || size > kMaximumCells || size == 0) return registers;
-  for (std::size_t at = 0; cells->size() - at >= address + size; at += address + size) {
-    const auto entry = std::span(*cells).subspan(at, address + size);
-    const std::uint64_t start = Number(entry.first(address));
-    const std::uint64_t bytes = Number(entry.last(size));
-    if (bytes == 0) continue;
-    const bool wraps = start + (bytes - 1) < start;
-    registers.push_back({start, wraps ? UINT64_MAX : start + (bytes - 1)});
+  for (const NodeRegion& region : ReadRegions(node)) {
+    if (!region.cpu_address) continue;
+    registers.push_back({*region.cpu_address, *region.cpu_address + (region.size_bytes - 1)});
   }
   return registers;
 }
@@ -123,7 +95,8 @@ class Taken {
 }
 
 void CheckRegisters(const Taken& taken, const DtNode& node, const std::string& file) {
-  for (const Range& range : Registers(node)) {
+  const auto registers = WithContext(Error("overlay " + file), [&] { return Registers(node); });
+  for (const Range& range : registers) {
     const std::string owner = taken.OwnerOf(range, node);
     if (owner.empty()) continue;
     Refuse(file, node, "reg", Hex(range.start) + "-" + Hex(range.last) + " is taken by " + owner);

@@ -81,6 +81,9 @@ class Reader {
 
   void Add(const std::optional<DtNode>& target, std::size_t count) {
     if (cells_.size() - at_ < count) throw CutShort();
+    if (index_ == kMostReferences) {
+      throw Error(Where() + ": more than " + std::to_string(kMostReferences) + " entries");
+    }
     const auto first = cells_.begin() + static_cast<std::ptrdiff_t>(at_);
     at_ += count;
     if (target) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <string_view>
 
 #include "vmm/host/error.h"
@@ -76,8 +77,13 @@ void Collect(const fs::path& folder, int depth, Interfaces& found) {
     found.up.push_back(folder.filename().string());
   }
   if (folder.parent_path().filename() == "dma") CollectChannel(folder, found);
+  const std::vector<std::string> names = NamesIn(folder);
+  // Of a class of devices the folder is there as long as one of them is, seen from here or not.
+  if (folder.filename() == "net" && names.empty()) {
+    found.held.emplace_back("its network interface is in another network namespace");
+  }
   std::error_code error;
-  for (const std::string& name : NamesIn(folder)) {
+  for (const std::string& name : names) {
     const fs::path entry = folder / name;
     if (folder.filename() == "holders") {
       std::string use = "disk " + folder.parent_path().filename().string();
@@ -88,10 +94,26 @@ void Collect(const fs::path& folder, int depth, Interfaces& found) {
   }
 }
 
-// Disks of /proc/self/mountinfo (proc(5): field 3 is the number, 5 the mount point) and
-// /proc/swaps.
+// The mounts of every mount namespace that a process is in, this one's first.
+std::string AllMounts(const fs::path& proc) {
+  std::error_code error;
+  std::string mounts = ReadAttribute(proc / "self/mountinfo");
+  std::set<fs::path> known = {fs::read_symlink(proc / "self/ns/mnt", error)};
+  for (const std::string& process : NamesIn(proc)) {
+    if (process.find_first_not_of("0123456789") != std::string::npos) continue;
+    const fs::path of_process = fs::read_symlink(proc / process / "ns/mnt", error);
+    if (error || !known.insert(of_process).second) continue;
+    mounts.append("\n").append(ReadAttribute(proc / process / "mountinfo"));
+  }
+  return mounts;
+}
+
+// Disks of /proc/PID/mountinfo (proc(5): field 3 is the number, 5 the mount point) and /proc/swaps.
 void AppendMounts(const HostSysfs& sysfs, const Interfaces& found, std::vector<std::string>& uses) {
-  const std::string mounts = ReadAttribute(sysfs.root() / "proc/self/mountinfo");
+  const bool has_disk = std::any_of(found.nodes.begin(), found.nodes.end(),
+                                    [](const Interfaces::Node& node) { return node.block; });
+  if (!has_disk) return;
+  const std::string mounts = AllMounts(sysfs.root() / "proc");
   const std::string swaps = ReadAttribute(sysfs.root() / "proc/swaps");
   for (const Interfaces::Node& node : found.nodes) {
     if (!node.block) continue;

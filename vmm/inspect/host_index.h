@@ -10,8 +10,8 @@
 
 #include "vmm/fdt/device_tree.h"
 #include "vmm/fdt/references.h"
+#include "vmm/fdt/regions.h"
 #include "vmm/inspect/page_map.h"
-#include "vmm/inspect/regions.h"
 #include "vmm/plan/interrupt_line.h"
 
 namespace microvm {

@@ -2,7 +2,7 @@
 #include "vmm/inspect/inspect.h"
 
 #include <algorithm>
-#include <array>
+#include <set>
 #include <string_view>
 
 #include "arch/arm64/guest_tree.h"
@@ -18,16 +18,27 @@ namespace {
 constexpr std::uint64_t kPretendedHz = 100'000'000;
 
 void PretendRates(std::vector<ClockFacts>& clocks) {
-  for (ClockFacts& clock : clocks) clock.rate_hz = clock.rate_hz.value_or(kPretendedHz);
+  for (ClockFacts& clock : clocks) {
+    const bool is_told = !clock.provider.empty() && !clock.circular;
+    if (is_told) clock.rate_hz = clock.rate_hz.value_or(kPretendedHz);
+  }
 }
 
 std::string_view WithoutUnitAddress(std::string_view name) {
   return name.substr(0, name.find('@'));
 }
 
+// One of a list of names.
 std::string NameAt(const DtNode& node, std::string_view property, std::size_t index) {
-  const std::vector<std::string> names = node.Strings(property);
-  return index < names.size() ? names[index] : std::string();
+  const auto names = node.Property(property);
+  if (!names || names->value.empty()) return "";
+  std::string_view rest(reinterpret_cast<const char*>(names->value.data()), names->value.size());
+  for (std::size_t at = 0;; ++at) {
+    const std::size_t end = rest.find('\0');
+    if (end == std::string_view::npos) return "";
+    if (at == index) return std::string(rest.substr(0, end));
+    rest.remove_prefix(end + 1);
+  }
 }
 
 // "clocks" -> "clock-names", "mboxes" -> "mbox-names".
@@ -57,15 +68,14 @@ std::vector<RegionView> Regions(const HostIndex& index, const NodeFacts& device)
 
 std::vector<InterruptView> Interrupts(const HostIndex& index, const NodeFacts& device) {
   std::vector<InterruptView> views;
+  std::set<LineIdentity> lines;
   for (const Reference& reference : device.references) {
     if (!IsInterrupt(reference)) continue;
     InterruptView view;
     view.name = NameAt(device.node, "interrupt-names", views.size());
     view.line = ReadInterruptLine(index.tree(), device.node, reference.target, reference.arguments);
     view.shared_with = index.SharersOf(device.node, reference);
-    view.duplicate = std::any_of(views.begin(), views.end(), [&](const InterruptView& other) {
-      return IdentityOf(other.line) == IdentityOf(view.line);
-    });
+    view.duplicate = !lines.insert(IdentityOf(view.line)).second;
     views.push_back(std::move(view));
   }
   return views;
@@ -136,7 +146,8 @@ std::vector<Reason> Synthesise(const HostIndex& index, Inspection& inspection,
   for (std::size_t at = 0; at < input.clocks.size(); ++at) {
     const ClockFacts& clock = input.clocks[at];
     const bool is_hole = clock.provider.empty();
-    if (!clock.rate_hz && !is_hole) inspection.unknown_rates.push_back(ClockName(input.clocks, at));
+    if (!clock.rate_hz && !is_hole && !clock.circular)
+      inspection.unknown_rates.push_back(ClockName(input.clocks, at));
   }
   // What the CPU does not reach is no device to VFIO, and has nothing that a guest could reach.
   const bool is_line = inspection.regions.empty() && !inspection.interrupts.empty();
@@ -163,8 +174,10 @@ std::vector<Reason> Synthesise(const HostIndex& index, Inspection& inspection,
                          "a guest's kernel with CONFIG_COMMON_RESET_HI3660 and CONFIG_MFD_SYSCON"});
     }
   } catch (const Error& error) {
+    // No key of the table helps.
     inspection.drop.clear();
-    reasons.push_back({Verdict::kNeedsBinding, error.what(), error.remedy()});
+    inspection.has_no_table = true;
+    reasons.push_back({Verdict::kRefused, inspection.node + ": " + error.what(), error.remedy()});
   }
   return reasons;
 }

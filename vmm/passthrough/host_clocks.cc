@@ -16,6 +16,8 @@ namespace {
 // Deeper chains of fixed-factor clocks than any board has: a loop.
 constexpr int kMaximumDepth = 16;
 
+struct CircularClock : std::exception {};
+
 std::optional<std::uint64_t> ParseRate(std::string_view text) {
   std::uint64_t rate = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), rate);
@@ -55,7 +57,10 @@ std::optional<std::uint64_t> Rate(const DeviceTree& tree, const DtReference& clo
     const auto rate = clock.target.Cell("clock-frequency");
     return rate ? std::optional<std::uint64_t>(*rate) : std::nullopt;
   }
-  if (clock.target.IsCompatible("fixed-factor-clock") && depth < kMaximumDepth) {
+  if (clock.target.IsCompatible("fixed-factor-clock")) {
+    if (depth == kMaximumDepth) {
+      throw CircularClock();
+    }
     const auto parents = ReadReferences(tree, clock.target, "clocks", "#clock-cells");
     const std::uint64_t multiplier = clock.target.Cell("clock-mult").value_or(1);
     const std::uint64_t divider = clock.target.Cell("clock-div").value_or(1);
@@ -78,7 +83,11 @@ std::vector<ClockFacts> ReadClocks(const DeviceTree& tree, const DtNode& node,
     if (clocks.size() < names.size()) facts.name = names[clocks.size()];
     if (reference) {
       facts.provider = reference->target.path();
-      facts.rate_hz = Rate(tree, *reference, root, 0);
+      try {
+        facts.rate_hz = Rate(tree, *reference, root, 0);
+      } catch (const CircularClock&) {
+        facts.circular = true;
+      }
     }
     clocks.push_back(std::move(facts));
   }

@@ -40,7 +40,8 @@ void CheckClockRates(const DeviceFacts& facts, const std::vector<bool>& dropped)
     if (rate_hz || provider.empty()) continue;
     const char* const separator = count++ == 0 ? "" : ", ";
     const std::string key = KeyOf(facts, index);
-    unknown.append(separator).append("'").append(key).append("' (").append(provider).append(")");
+    unknown.append(separator).append("'").append(key).append("' (").append(provider);
+    unknown.append(facts.clocks[index].circular ? ", which is made from itself)" : ")");
     keys.append(separator).append(TomlKey(key)).append(" = 100000000");
   }
   if (count == 0) return;

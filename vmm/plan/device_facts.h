@@ -31,6 +31,7 @@ struct ClockFacts {
   std::string name;                      // from `clock-names`; "" if it has none
   std::string provider;                  // path of the clock's node
   std::optional<std::uint64_t> rate_hz;  // nothing: the host does not tell
+  bool circular = false;                 // it is made from itself: no host can tell
 };
 
 // Those of nodes below the device's, by path.

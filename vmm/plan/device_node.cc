@@ -109,6 +109,10 @@ class NodeMaker {
     if (name == "device_type" && from.Strings(name) == std::vector<std::string>{"memory"}) {
       return "it is no RAM of the guest's";
     }
+    if (name == "interrupt-controller" && !from.Property("#interrupt-cells")) {
+      return "without #interrupt-cells nothing can refer to it";
+    }
+    if (IsText(name) && from.Strings(name).size() != 1) return "it is no text";
     if (const auto reason = HostOnlyReason(name)) return std::string(*reason);
     return std::nullopt;
   }
@@ -128,7 +132,7 @@ class NodeMaker {
     const std::string_view name = property.name;
     const bool is_device = place == Place::kDevice;
     if (is_device && facts_.config.properties.contains(std::string(name))) return;
-    if (name == "phandle" || name == "linux,phandle" || (is_device && name == "name")) return;
+    if (name == "phandle" || name == "linux,phandle" || name == "name") return;
     const std::string_view list = ListOfNames(name);
     if (const auto reason = LeftOutReason(from, name, place)) return LeaveOut(from, name, *reason);
     if (!list.empty()) {
@@ -295,7 +299,10 @@ class NodeMaker {
   void AddCoherence();
 
   void AddPhandles(const DtNode& from, PlannedNode& to) {
-    if (const auto found = phandles_.find(from.path()); found != phandles_.end()) {
+    const auto other = passed_.find(from.path());
+    if (other != passed_.end() && !(from == host_)) {
+      to.properties.push_back({"phandle", CellBytes({other->second}), "plan"});
+    } else if (const auto found = phandles_.find(from.path()); found != phandles_.end()) {
       to.properties.push_back({"phandle", CellBytes({found->second}), "plan"});
       // Only one node of the guest may have it: data below data may be there twice.
       phandles_.erase(found);

@@ -12,7 +12,7 @@
 
 namespace microvm {
 
-// The guest's phandles of the host's nodes that are passed through, by path.
+// The guest's phandles of the host's nodes that are passed through, by path, and of those below.
 using PassedNodes = std::map<std::string, std::uint32_t>;
 
 // Fills `device.node`, `companions`, `clocks`, `resets` and `left_out` from the host's node by the

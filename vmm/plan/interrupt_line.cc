@@ -13,10 +13,10 @@ namespace microvm {
 namespace {
 
 // A chain of nexus nodes longer than any board's: a circle.
-constexpr int kMaximumNexus = 16;
-// Of an interrupt-map, which is searched for each interrupt that goes through it. No board's comes
-// near.
-constexpr std::size_t kMaximumMapCells = 4096;
+constexpr int kMaximumNexus = 8;
+// Of an interrupt-map, which is searched for each interrupt that goes through it. No board's has
+// half of it.
+constexpr std::size_t kMaximumMapCells = 1024;
 constexpr std::uint32_t kMaximumCells = 16;  // drivers/of/of_private.h of Linux: MAX_PHANDLE_ARGS
 
 constexpr std::array<std::string_view, 12> kGics = {
@@ -75,6 +75,11 @@ std::optional<Signal> ThroughNexus(const DeviceTree& tree, const Signal& signal,
     }
     mask = *cells;
   }
+  // Most entries of a map are for the same controller.
+  std::uint32_t phandle = 0;
+  std::optional<DtNode> parent;
+  std::size_t address = 0;
+  std::size_t specifier = 0;
   for (std::size_t at = 0; at < map.size();) {
     if (map.size() - at <= wanted.size()) break;
     bool matches = true;
@@ -82,10 +87,12 @@ std::optional<Signal> ThroughNexus(const DeviceTree& tree, const Signal& signal,
       matches = matches && ((wanted[index] ^ map[at + index]) & mask[index]) == 0;
     }
     at += wanted.size();
-    const auto parent = tree.ByPhandle(map[at++]);
-    if (!parent) throw Error(nexus.path() + ": interrupt-map: no such phandle");
-    const std::size_t address = CellCount(*parent, "#address-cells");
-    const std::size_t specifier = CellCount(*parent, "#interrupt-cells");
+    if (std::exchange(phandle, map[at++]) != phandle || !parent) {
+      parent = tree.ByPhandle(phandle);
+      if (!parent) throw Error(nexus.path() + ": interrupt-map: no such phandle");
+      address = CellCount(*parent, "#address-cells");
+      specifier = CellCount(*parent, "#interrupt-cells");
+    }
     if (map.size() - at < address + specifier) break;
     if (matches) {
       const auto rest = std::span(map).subspan(at);

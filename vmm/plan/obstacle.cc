@@ -2,6 +2,7 @@
 #include "vmm/plan/obstacle.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace microvm {
 namespace {
@@ -17,18 +18,25 @@ std::string Lines(const std::vector<std::string>& list) {
   return text;
 }
 
-// Whether the target of a reference can be given to the guest as well, rather than be the host's.
-bool CanBePassedToo(const Reference& reference) {
+// What a reference is about, or what it is a part of, in memory: with it the guest would have the
+// target too. Nothing: it is the host's.
+std::optional<DtNode> PassableWith(const Reference& reference) {
   switch (reference.supplier) {
     case SupplierClass::kGpio:
     case SupplierClass::kDmaChannel:
     case SupplierClass::kMailbox:
     case SupplierClass::kPhy:
     case SupplierClass::kEthernetPhy:
-      return !reference.target.Strings("compatible").empty();
+      break;
     default:
-      return false;
+      return std::nullopt;
   }
+  for (std::optional<DtNode> at = reference.target; at && at->parent(); at = at->parent()) {
+    // Addresses without sizes are numbers on a bus of the device's own, such as MDIO.
+    const bool is_in_memory = CellsBelow(*at->parent(), "#size-cells") != 0;
+    if (is_in_memory && at->Property("reg") && !at->Strings("compatible").empty()) return at;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -48,10 +56,11 @@ void Refuse(const DeviceFacts& facts, const DtNode& node, std::string_view prope
 
 void RefuseReference(const DeviceFacts& facts, const DtNode& node, const Reference& reference) {
   const std::string target = reference.target.path();
+  const auto with = PassableWith(reference);
   Refuse(facts, node, reference.property,
          "refers to something the guest does not have: " +
              std::string(ToString(reference.supplier)) + " " + target,
-         CanBePassedToo(reference) ? "pass " + target + " through too" : "");
+         with ? "pass " + with->path() + " through too" : "");
 }
 
 std::string DropLine(const std::vector<std::string>& drops) {

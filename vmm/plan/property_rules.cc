@@ -86,6 +86,13 @@ constexpr std::array kLists = {
     List{"hwlocks", "hwlock-names"},
     List{"pwms", "pwm-names"},
     List{"thermal-sensors", "thermal-sensor-names"},
+    List{"nvmem", "nvmem-names"},
+    List{"mux-controls", "mux-control-names"},
+    List{"mux-states", "mux-state-names"},
+    List{"io-backends", "io-backend-names"},
+    List{"leds", "led-names"},
+    List{"performance-domains", "performance-domain-names"},
+    List{"access-controllers", "access-controller-names"},
 };
 
 bool IsOneOf(const auto& list, std::string_view name) {
@@ -183,6 +190,10 @@ std::string DropRemedy(const DeviceFacts& facts, const DtNode& device, const std
 }  // namespace
 
 bool IsRewritten(std::string_view property) { return IsOneOf(kRewritten, property); }
+
+bool IsText(std::string_view property) {
+  return property == "status" || property == "model" || property == "label";
+}
 
 bool IsHostMap(std::string_view property) { return IsOneOf(kHostMaps, property); }
 

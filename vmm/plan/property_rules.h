@@ -18,6 +18,8 @@ bool IsRewritten(std::string_view property);
 // done, or does, for the device. Nothing if it does not.
 std::optional<std::string_view> HostOnlyReason(std::string_view property);
 
+// Whether a property of any node is one string (Devicetree Specification 2.3).
+bool IsText(std::string_view property);
 // Whether a property speaks of the host's addresses or interrupts in a way that cannot be
 // rewritten.
 bool IsHostMap(std::string_view property);

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
+#include <set>
 #include <string_view>
 
 #include "vmm/fdt/device_tree.h"
@@ -75,24 +75,42 @@ class Corrector {
     std::map<std::string, int> bases;
     for (const PlannedNode& child : node.children) ++bases[BaseOf(child)];
     std::map<std::string, int> addresses;
+    std::set<std::string> names;
     for (PlannedNode& child : node.children) {
       const std::string before = child.name;
       if (!HasAddress(child)) {
         if (const std::size_t at = child.name.find('@'); at != std::string::npos) {
           child.name = bases[BaseOf(child)] == 1 ? BaseOf(child) : child.name.replace(at, 1, "-");
         }
-      } else if (UnitAddressOf(child).empty()) {
-        child.name += "@" + AddressOf(node, child);
+      } else if (!HasRightUnitAddress(node, child)) {
+        child.name = BaseOf(child) + "@" + AddressOf(node, child);
       }
       const std::string address(UnitAddressOf(child));
-      if (!address.empty() && ++addresses[address] > 1) {
-        child.name += "," + std::to_string(addresses[address]);
+      const int like_it = address.empty() ? 1 : ++addresses[address];
+      const std::string name = child.name;
+      if (like_it > 1) child.name.append(",").append(std::to_string(like_it));
+      for (int number = like_it + 1; !names.insert(child.name).second; ++number) {
+        child.name = name;
+        child.name.append(address.empty() ? "-" : ",").append(std::to_string(number));
       }
       if (child.name == before) continue;
       std::string line = path;
       line.append("/").append(before).append(": name: it is ").append(child.name);
       left_out_.push_back(std::move(line));
     }
+  }
+
+  // Of an address of several cells, or with parts, only the bus knows how it is written.
+  static bool HasRightUnitAddress(const PlannedNode& node, const PlannedNode& child) {
+    constexpr std::uint32_t kI2cFlags = 0xc0000000;  // dt-bindings/i2c/i2c.h
+    const std::string_view address = UnitAddressOf(child);
+    if (address.empty()) return false;
+    const std::vector<std::uint32_t> count = CellsOf(node, "#address-cells");
+    const std::vector<std::uint32_t> reg = CellsOf(child, "reg");
+    if (reg.empty() || (!count.empty() && count.front() != 1)) return true;
+    if (address.find(',') != std::string_view::npos) return true;
+    return address == Hex(reg.front()).substr(2) ||
+           address == Hex(reg.front() & ~kI2cFlags).substr(2);
   }
 
   // The first address of a child's `reg`, or `ranges`, as it stands in a name.

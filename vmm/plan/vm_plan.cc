@@ -97,13 +97,27 @@ std::uint32_t LargestHostPhandle(const std::vector<DeviceFacts>& devices) {
   constexpr std::uint32_t kMaximum = UINT32_MAX / 2;
   std::uint32_t largest = 0;
   for (const DeviceFacts& facts : devices) {
-    largest = std::max(largest, facts.tree->LargestPhandle());
-  }
-  if (largest > kMaximum) {
-    throw Error("the host's device tree has the phandle " + Hex(largest) +
-                ", which leaves none above it for the guest's; it may have up to " + Hex(kMaximum));
+    const std::uint32_t phandle = facts.tree->LargestPhandle();
+    largest = std::max(largest, phandle);
+    if (phandle <= kMaximum) continue;
+    throw Error("the host's device tree: " + facts.tree->ByPhandle(phandle)->path() + ": phandle " +
+                    Hex(phandle) + " leaves none above it for the guest's nodes",
+                "have the host's tree made with phandles up to " + Hex(kMaximum));
   }
   return largest;
+}
+
+// Devices may refer to what is below others, such as a PHY on another's MDIO bus.
+void AddNodesBelow(const std::vector<DeviceFacts>& devices, PassedNodes& passed,
+                   std::uint32_t& next_phandle) {
+  for (const DeviceFacts& facts : devices) {
+    const auto device = facts.tree->Find(facts.node_path);
+    if (!device) continue;
+    for (std::size_t at = device->index() + 1; at < device->subtree_end(); ++at) {
+      const DtNode node(*facts.tree, at);
+      if (node.Property("phandle")) passed.try_emplace(node.path(), next_phandle++);
+    }
+  }
 }
 
 // What is decided of one device so far.
@@ -285,7 +299,8 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
       gic.cpu_interfaces);
   addresses.Reserve("the console", layout.console);
   SpiAllocator spis(layout.spi_maximum);
-  const std::uint32_t host_phandles = LargestHostPhandle(devices);
+  std::uint32_t host_phandles = 0;
+  conflicts.Try([&] { host_phandles = LargestHostPhandle(devices); });
   std::uint32_t next_phandle = Number(host_phandles, Phandle::kFirstFree);
   PassedNodes passed;
   std::vector<std::optional<Placement>> placements(devices.size());
@@ -295,6 +310,7 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
     conflicts.Try(
         [&] { placements[index] = PlaceFixed(devices[index], limits, addresses, spis, phandle); });
   }
+  if (devices.size() > 1) AddNodesBelow(devices, passed, next_phandle);
   std::vector<PlannedDevice> planned;
   for (std::size_t index = 0; index < devices.size(); ++index) {
     if (!placements[index]) continue;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/inspect/regions.h"
+#include "vmm/fdt/regions.h"
 
 #include <algorithm>
 #include <span>
@@ -115,9 +115,10 @@ std::optional<std::uint64_t> MemoryAddress(std::span<const DtNode> buses, std::u
   return address;
 }
 
-// Where the CPU finds the bytes from an address on `bus` on.
-std::optional<std::uint64_t> CpuAddress(const DtNode& bus, std::uint64_t address,
-                                        std::uint64_t size_bytes) {
+// The windows of `bus` and the buses above it, as far as they change an address; nothing if the CPU
+// does not reach what is on `bus`.
+std::optional<std::vector<std::vector<Window>>> WindowsToCpu(const DtNode& bus) {
+  std::vector<std::vector<Window>> windows;
   DtNode at = bus;
   BusCells inner = ReadBusCells(at);
   for (std::optional<DtNode> above = at.parent(); above; above = at.parent()) {
@@ -126,16 +127,23 @@ std::optional<std::uint64_t> CpuAddress(const DtNode& bus, std::uint64_t address
     if (!ranges || inner.address > kPlainAddressCells || outer.address > kPlainAddressCells) {
       return std::nullopt;
     }
-    if (!ranges->value.empty()) {
-      const auto translated =
-          ThroughWindows(ReadWindows(at, *ranges, inner, outer), address, size_bytes);
-      if (!translated) return std::nullopt;
-      address = *translated;
-    }
+    if (!ranges->value.empty()) windows.push_back(ReadWindows(at, *ranges, inner, outer));
     at = *above;
     inner = outer;
   }
-  return inner.address > kPlainAddressCells ? std::nullopt : std::optional(address);
+  if (inner.address > kPlainAddressCells) return std::nullopt;
+  return windows;
+}
+
+// Where the CPU finds the bytes from an address on.
+std::optional<std::uint64_t> CpuAddress(const std::vector<std::vector<Window>>& buses,
+                                        std::uint64_t address, std::uint64_t size_bytes) {
+  for (const std::vector<Window>& windows : buses) {
+    const auto translated = ThroughWindows(windows, address, size_bytes);
+    if (!translated) return std::nullopt;
+    address = *translated;
+  }
+  return address;
 }
 
 }  // namespace
@@ -157,13 +165,14 @@ std::vector<NodeRegion> ReadRegions(const DtNode& node) {
   const std::size_t entry = std::size_t{bus_cells.address} + bus_cells.size;
   const std::vector<std::uint32_t> cells = CellsOf(node, *reg, entry);
   CheckCount(node, *reg, cells.size() / entry);
+  const auto buses = WindowsToCpu(*bus);
   for (std::size_t at = 0; at < cells.size(); at += entry) {
     const auto whole = std::span(cells).subspan(at, entry);
     NodeRegion region;
     region.bus_address = Number(whole.first(bus_cells.address));
     region.size_bytes = Number(whole.last(bus_cells.size));
-    if (region.size_bytes > 0) {
-      region.cpu_address = CpuAddress(*bus, region.bus_address, region.size_bytes);
+    if (region.size_bytes > 0 && buses) {
+      region.cpu_address = CpuAddress(*buses, region.bus_address, region.size_bytes);
     }
     if (region.cpu_address && *region.cpu_address + (region.size_bytes - 1) < *region.cpu_address) {
       throw Error(node.path() + ": reg: " + Hex(*region.cpu_address) + " + " +
