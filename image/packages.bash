@@ -160,8 +160,8 @@ unpacked_packages() {
   [[ $scope != backport ]] || apt_options+=(-t "$(release_codename)-backports")
   resolved=$private_lists/../resolved-$(cache_key "$scope" "$@")
   if [[ ! -s $resolved || $resolved -ot $private_lists/../fetched ]]; then
-    package_uris "$scope" "$@" >"$resolved.new" || die "packages not found for arm64: $*"
-    mv "$resolved.new" "$resolved"
+    package_uris "$scope" "$@" >"$resolved.$BASHPID" || die "packages not found for arm64: $*"
+    mv "$resolved.$BASHPID" "$resolved"
   fi
   cache_entry "$kind" "$(cache_key "$(cut -d' ' -f2 "$resolved")")" unpack_packages "$scope" "$@"
 }

@@ -56,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     facts.can_reset = true;
     for (const PlatformConfig& config : ParseVmConfig(text, "/vm/vm.toml").platform) {
       facts.config = config;
-      CheckReset(facts);
+      CheckReset(facts, 0);
       CheckSteps(facts);
       for (std::uint32_t region = 0; region < facts.regions.size(); ++region) {
         CheckWindows(facts, region);

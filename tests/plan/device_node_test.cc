@@ -174,8 +174,7 @@ TEST_CASE("a reference that the configuration drops is left out") {
   facts.config.drop = {"dmas"};
   const PlannedDevice device = MadeAlone(facts);
   CHECK(PropertyNames(device.node).empty());
-  CHECK(device.left_out ==
-        std::vector<std::string>{"/ref-dmas: dmas: dropped by the configuration"});
+  CHECK(device.left_out == std::vector<std::string>{"/ref-dmas: dmas: as 'drop' says"});
 }
 
 // A device on a bus that `bus` writes the properties of, with those of `own`.
@@ -376,8 +375,7 @@ TEST_CASE("a property to drop may be a child's") {
   DeviceFacts facts = fakes::FactsOf(fakes::SharedTree("corners"), "/child-gpio");
   facts.config.drop = {"key-gpios"};
   CHECK(MadeAlone(facts).left_out ==
-        std::vector<std::string>{
-            "/child-gpio/child/deeper: key-gpios: dropped by the configuration"});
+        std::vector<std::string>{"/child-gpio/child/deeper: key-gpios: as 'drop' says"});
 }
 
 TEST_CASE("a node that the host's tree does not have is an error") {

@@ -229,6 +229,23 @@ TEST_CASE("a line that the host uses is refused with who has it, and may be drop
   CHECK(input.Make().devices[0].interrupts.size() == 1);
 }
 
+TEST_CASE("a line that belongs to each CPU is told for what it is") {
+  FdtWriter fdt;
+  fdt.Node("", [&] {
+    fdt.Cells("interrupt-parent", {1});
+    fdt.Node("gic", [&] {
+      fdt.String("compatible", "arm,gic-v3");
+      fdt.Cells("#interrupt-cells", {3});
+      fdt.Cells("phandle", {1});
+    });
+    fdt.Node("timer", [&] { fdt.Cells("interrupts", {1, 13, 4}); });
+  });
+  PlanInput input;
+  input.devices = {fakes::FactsOf(std::make_shared<const DeviceTree>(fdt.Finish()), "/timer")};
+  input.devices[0].interrupts = {{true, EINVAL}};
+  CHECK(Contains(Complaint(input), "interrupt 0 belongs to each CPU (PPI): VFIO cannot take it"));
+}
+
 TEST_CASE("the vGIC has as many SPIs as are needed, in steps of 32") {
   PlanInput input;
   input.devices = {WithInterrupts(31)};

@@ -214,6 +214,9 @@ void CheckOutputs(const CommandLine& line, const VmConfig& config) {
   }
   if (!line.stats) return;
   CheckIsNoInput("--stats", *line.stats, OwnFiles(config));
+  if (line.command == Command::kDumpDtb && line.dtb == *line.stats) {
+    throw UsageError("--stats and --dump-dtb would write the same file");
+  }
   // What a run cannot write at its end it must not start with.
   WriteStatisticsFile(*line.stats, "");
 }

@@ -237,6 +237,9 @@ void HostSysfs::BindToVfio(const HostDevice& device) const {
         "modprobe " + driver + ", or a kernel with " +
             (device.bus == HostBus::kPlatform ? "CONFIG_VFIO_PLATFORM" : "CONFIG_VFIO_AMBA"));
   }
+  if (!device.device_tree_path) {
+    throw Error("'" + device.name + "' has no node in a device tree, by which VFIO would know it");
+  }
   CheckLetsGo(device);
   const fs::path path = DevicePath(device);
   try {

@@ -115,9 +115,12 @@ void AppendVerdict(std::string& out, const Inspection& inspection) {
     if (!reason.fix.empty()) AppendItem(out, "    to fix it: ", reason.fix);
   }
   if (inspection.live) {
-    AppendItem(
-        out, "start: ",
-        inspection.live->not_ready.empty() ? "ready" : "not yet: " + inspection.live->not_ready);
+    const std::string& not_ready = inspection.live->not_ready;
+    const bool is_refused = inspection.verdict == Verdict::kRefused;
+    AppendItem(out, "start: ",
+               !not_ready.empty() ? "not yet: " + not_ready
+               : is_refused       ? "refused, for the reasons above"
+                                  : "ready");
   }
   if (!inspection.host_fixes.empty()) out += "the host needs:\n";
   for (const std::string& fix : inspection.host_fixes) AppendItem(out, "  ", fix);

@@ -160,8 +160,10 @@ std::vector<std::string> HostIndex::PathsOf(const std::vector<std::size_t>& node
 std::vector<std::string> HostIndex::SharersOfPages(const DtNode& node,
                                                    const NodeRegion& region) const {
   if (!region.cpu_address) return {};
-  return PathsOf(pages_.Touching(*region.cpu_address, region.size_bytes, kMostOwners,
-                                 [&](std::size_t other) { return !IsWithin(node, other); }));
+  return PathsOf(
+      pages_.Touching(*region.cpu_address, region.size_bytes, kMostOwners, [&](std::size_t other) {
+        return !IsWithin(node, other) && !IsWithin(DtNode(*tree_, other), node.index());
+      }));
 }
 
 std::vector<std::string> HostIndex::OwnersOf(const DtNode& node, const NodeRegion& region) const {

@@ -52,7 +52,8 @@ class HostIndex {
   // What the node says of itself, read anew: the index only keeps who uses what.
   [[nodiscard]] NodeFacts Read(const DtNode& node) const;
 
-  // Other nodes that live in a 4 KiB page which the region touches; at most kMostUsers.
+  // Other nodes, but those above, that live in a 4 KiB page which the region touches; at most
+  // kMostUsers.
   [[nodiscard]] std::vector<std::string> SharersOfPages(const DtNode& node,
                                                         const NodeRegion& region) const;
   // Other nodes that have some of the region's bytes, so that drivers of the host may use them; at

@@ -201,10 +201,13 @@ void JudgeSuppliers(const Inspection& inspection, std::vector<Reason>& reasons) 
         view.supplier == SupplierClass::kReset || view.supplier == SupplierClass::kPowerDomain ||
         view.supplier == SupplierClass::kRegulator || view.supplier == SupplierClass::kClock;
     if (!exclusive || view.fixed || view.shared_with.empty()) continue;
-    reasons.push_back(
-        {Verdict::kWithStubs, "the host may change what it shares with others: " + view.property +
-                                  " " + (view.name.empty() ? view.provider : view.name) +
-                                  ", with " + Join(view.shared_with)});
+    std::string text = "the host may change what it shares with others: " + view.property + " " +
+                       (view.name.empty() ? view.provider : view.name) + ", with " +
+                       Join(view.shared_with);
+    // Two outputs of one provider may have no names.
+    const bool is_told = std::any_of(reasons.begin(), reasons.end(),
+                                     [&](const Reason& reason) { return reason.text == text; });
+    if (!is_told) reasons.push_back({Verdict::kWithStubs, std::move(text)});
   }
 }
 

@@ -53,7 +53,12 @@ void RequireCapabilities(const Fd& fd) {
   }
   if (missing.empty()) return;
   throw Error("this host's KVM lacks what microvm is built on:" + missing,
-              "use an arm64 kernel 5.10 or later");
+#ifdef __aarch64__
+              "use a kernel 5.10 or later");
+#else
+              "use an arm64 host, with a kernel 5.10 or later: this program is built for another "
+              "architecture, for `device --tree` and the tests");
+#endif
 }
 
 kvm_create_device CreateDevice(const Vm& vm, std::uint32_t type, const char* type_name,

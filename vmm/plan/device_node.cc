@@ -97,7 +97,7 @@ class NodeMaker {
   }
 
   std::optional<std::string> LeftOutReason(const DtNode& from, std::string_view name, Place place) {
-    if (IsDropped(facts_, from, name)) return "dropped by the configuration";
+    if (IsDropped(facts_, from, name)) return "as 'drop' says";
     if (place == Place::kDevice && binding_ != nullptr) {
       if (const BoundProperty* bound = binding_->Find(name)) {
         if (bound->action == BoundProperty::Action::kRefuse) {
@@ -240,7 +240,7 @@ class NodeMaker {
     if (IsDropped(facts_, host_, list)) return;
     for (std::size_t index = 0; index < count; ++index) {
       if (!dropped[index]) continue;
-      LeaveOut(host_, list, "entry " + std::to_string(index) + " dropped by the configuration");
+      LeaveOut(host_, list, "entry " + std::to_string(index) + ", as 'drop' says");
     }
   }
 
@@ -285,8 +285,9 @@ class NodeMaker {
     return {device_.resets->controller_phandle, device_.resets->count++ * kBytesPerReset, 0};
   }
 
-  std::uint32_t AddClock(std::uint64_t rate_hz) {
-    device_.clocks.push_back({next_phandle_, "clock-" + std::to_string(next_phandle_), rate_hz});
+  std::uint32_t AddClock(std::uint64_t rate_hz, bool configured = false) {
+    device_.clocks.push_back(
+        {next_phandle_, "clock-" + std::to_string(next_phandle_), rate_hz, configured});
     return next_phandle_++;
   }
 
@@ -360,12 +361,12 @@ void NodeMaker::AddClocks() {
   for (std::size_t index = 0; index < facts_.clocks.size(); ++index) {
     if (dropped[index]) continue;
     const std::optional<std::uint64_t> rate_hz = ClockRate(facts_, index);
-    phandles.push_back(rate_hz ? AddClock(*rate_hz) : 0);
+    const bool configured = rate_hz != facts_.clocks[index].rate_hz;
+    phandles.push_back(rate_hz ? AddClock(*rate_hz, configured) : 0);
   }
   ReportDropped("clocks", facts_.clocks.size());
   if (phandles.empty()) return;
-  device_.node.properties.push_back(
-      {"clocks", CellBytes(phandles), "fixed clocks at the host's rates"});
+  device_.node.properties.push_back({"clocks", CellBytes(phandles), "fixed clocks for the host's"});
 }
 
 // The device's node; throws Error if the configuration does not fit it.

@@ -67,7 +67,8 @@ void AppendDevice(std::string& text, const PlannedDevice& device) {
             (device.interrupt_path == InterruptPath::kIrqfd ? "" : " through user space") + "\n";
   }
   for (const PlannedClock& clock : device.clocks) {
-    text += "# clock " + clock.name + " " + std::to_string(clock.rate_hz) + " Hz\n";
+    text += "# clock " + clock.name + " " + std::to_string(clock.rate_hz) +
+            (clock.configured ? " Hz, as 'clocks' says\n" : " Hz\n");
   }
   if (device.resets) {
     text += "# resets that do nothing " + std::to_string(device.resets->count) + " at " +

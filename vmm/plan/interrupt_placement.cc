@@ -16,9 +16,13 @@ std::vector<InterruptLine> InterruptsOf(const DeviceFacts& facts) {
   return node ? HostInterrupts(*facts.tree, *node) : std::vector<InterruptLine>();
 }
 
-void CheckLine(const DeviceFacts& facts, std::uint32_t index) {
+void CheckLine(const DeviceFacts& facts, const InterruptLine* host, std::uint32_t index) {
   const InterruptFacts& interrupt = facts.interrupts[index];
   if (interrupt.line_error == 0) return;
+  if (host != nullptr && (host->kind == "PPI" || host->kind == "EPPI")) {
+    throw Error("'" + facts.config.host + "': interrupt " + std::to_string(index) +
+                " belongs to each CPU (PPI): VFIO cannot take it");
+  }
   const std::string what =
       "'" + facts.config.host + "': interrupt " + std::to_string(index) + " is taken: ";
   const std::string drop =
@@ -82,7 +86,7 @@ std::vector<PlannedInterrupt> PlanInterrupts(const DeviceFacts& facts, const Kep
       interrupt.spi = earlier->second;
       interrupt.repeats = true;
     } else {
-      CheckLine(facts, index);
+      CheckLine(facts, index < host.size() ? &host[index] : nullptr, index);
       const std::size_t at = lines.size();
       interrupt.spi = at < wanted.size() ? Spi{wanted[at]} : spis.Next(facts.config.host);
       lines.emplace(index, interrupt.spi);

@@ -10,7 +10,7 @@ namespace {
 
 // A region that the configuration drops is as good as any: what resets a device may be what no
 // guest should have.
-void CheckStep(const DeviceFacts& facts, const ResetStep& step) {
+void CheckStep(const DeviceFacts& facts, const ResetStep& step, std::uint32_t access_bytes) {
   if (step.action == ResetStep::Action::kDelay) return;
   const std::string place = (step.place.empty() ? "platform.recipe" : step.place) + ": ";
   const std::string region = "region " + std::to_string(step.region);
@@ -24,6 +24,12 @@ void CheckStep(const DeviceFacts& facts, const ResetStep& step) {
                 " are not inside " + region + " of '" + facts.config.host + "', which has " +
                 Hex(region_bytes));
   }
+  if (access_bytes != 0 && step.size_bytes != access_bytes) {
+    throw Error(place + "size " + std::to_string(step.size_bytes) +
+                    " is not the reg-io-width of '" + facts.config.host + "', which is " +
+                    std::to_string(access_bytes),
+                "size = " + std::to_string(access_bytes));
+  }
 }
 
 }  // namespace
@@ -34,7 +40,7 @@ bool Writes(const std::vector<ResetStep>& recipe) {
   });
 }
 
-void CheckReset(const DeviceFacts& facts) {
+void CheckReset(const DeviceFacts& facts, std::uint32_t access_bytes) {
   const ResetConfig& reset = facts.config.reset;
   if (reset.policy == ResetPolicy::kRequired && !facts.can_reset && !Writes(reset.recipe)) {
     throw Error(facts.config.host +
@@ -43,7 +49,7 @@ void CheckReset(const DeviceFacts& facts) {
                 "say how it is brought to rest, in [[platform.recipe]] tables, or write "
                 "reset = \"optional\"");
   }
-  for (const ResetStep& step : reset.recipe) CheckStep(facts, step);
+  for (const ResetStep& step : reset.recipe) CheckStep(facts, step, access_bytes);
 }
 
 }  // namespace microvm

@@ -206,7 +206,7 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const Placement& placement,
     device.resets->registers =
         addresses.Allocate(device.host + " resets", kSmallestPage, layout.region_alignment);
   }
-  CheckReset(facts);
+  CheckReset(facts, device.access_bytes);
   return device;
 }
 

@@ -68,6 +68,7 @@ struct PlannedClock {
   std::uint32_t phandle;
   std::string name;  // of its node, without unit address
   std::uint64_t rate_hz;
+  bool configured = false;  // the rate is the configuration's, not the host's
 };
 
 // A reset controller of the guest's whose resets do nothing, for drivers that insist on having some
