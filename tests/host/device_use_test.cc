@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "tests/fakes/exceptions.h"
 #include "tests/fakes/host_tree.h"
 
 namespace microvm {
@@ -93,6 +94,20 @@ TEST_CASE("a console of the kernel is a use") {
   CHECK(host.Found().empty());
   host.tree.Write("proc/consoles", "ttyAMA1              -W- (EC p a)  204:65\n");
   CHECK(host.Found() == Uses{"ttyAMA1 is a console of the kernel"});
+}
+
+TEST_CASE("a device that cannot be taken is not offered to be") {
+  const Host host;
+  host.Write("net/can0/flags", "0x40081\n");
+  const HostSysfs sysfs(host.tree.root());
+  HostDevice device = sysfs.Find("dev");
+  const auto complaint = [&] {
+    return fakes::ChainOf([&] { CheckUnused(sysfs, OpenFiles(host.tree.root()), device); });
+  };
+  device.driver_lets_go = true;
+  CHECK(fakes::Contains(complaint(), "microvm device bind dev --force"));
+  device.driver_lets_go = false;
+  CHECK(fakes::Contains(complaint(), "'acme' never lets go of it"));
 }
 
 TEST_CASE("a DMA channel that has a client is a use, and says whose it is") {

@@ -140,10 +140,7 @@ void RefuseGuestsDevice(const HostSysfs& sysfs, const HostDevice& device) {
 
 void CheckAllUnused(const HostSysfs& sysfs, const std::vector<HostDevice>& devices) {
   const OpenFiles files(sysfs.root());
-  for (const HostDevice& device : devices) {
-    CheckLetsGo(device);  // which --force does not change
-    CheckUnused(sysfs, files, device);
-  }
+  for (const HostDevice& device : devices) CheckUnused(sysfs, files, device);
 }
 
 // All or nothing: when one cannot be bound, those bound before it are given back.

@@ -177,9 +177,12 @@ void CheckUnused(const HostSysfs& sysfs, const OpenFiles& files, const HostDevic
   if (uses.empty()) return;
   std::string message = "'" + device.name + "' is in use by the host:";
   for (const std::string& use : uses) message += "\n  " + use;
-  throw Error(message,
-              "end that use first, or take the device all the same:\nmicrovm device bind " +
-                  device.name + " --force");
+  throw Error(message, device.driver_lets_go
+                           ? "end that use first, or take the device all the same:\n"
+                             "microvm device bind " +
+                                 device.name + " --force"
+                           : "its driver '" + device.driver +
+                                 "' never lets go of it: boot the host without that driver");
 }
 
 }  // namespace microvm
