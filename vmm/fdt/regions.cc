@@ -103,22 +103,32 @@ std::optional<DtProperty> DmaRanges(const DtNode& bus) {
   return property && !property->value.empty() ? property : std::nullopt;
 }
 
-// What an address above the last bus that changed it is to the CPU; nothing if it leads nowhere.
-std::optional<std::uint64_t> MemoryAddress(std::span<const DtNode> buses, std::uint64_t address) {
-  for (const DtNode& bus : buses) {
-    const auto ranges = DmaRanges(bus);
-    if (!ranges) continue;  // as it is
-    const auto translated = ThroughWindows(WindowsUp(bus, *ranges), address);
+using WindowsOfBuses = std::vector<std::vector<Window>>;
+
+// Through the windows of one bus after the other; nothing if it leads nowhere.
+std::optional<std::uint64_t> Through(const WindowsOfBuses& buses, std::uint64_t address,
+                                     std::uint64_t size_bytes = 1) {
+  for (const std::vector<Window>& windows : buses) {
+    const auto translated = ThroughWindows(windows, address, size_bytes);
     if (!translated) return std::nullopt;
     address = *translated;
   }
   return address;
 }
 
+// Of those buses that change the addresses of DMA.
+WindowsOfBuses WindowsToMemory(std::span<const DtNode> buses) {
+  WindowsOfBuses windows;
+  for (const DtNode& bus : buses) {
+    if (const auto ranges = DmaRanges(bus)) windows.push_back(WindowsUp(bus, *ranges));
+  }
+  return windows;
+}
+
 // The windows of `bus` and the buses above it, as far as they change an address; nothing if the CPU
 // does not reach what is on `bus`.
-std::optional<std::vector<std::vector<Window>>> WindowsToCpu(const DtNode& bus) {
-  std::vector<std::vector<Window>> windows;
+std::optional<WindowsOfBuses> WindowsToCpu(const DtNode& bus) {
+  WindowsOfBuses windows;
   DtNode at = bus;
   BusCells inner = ReadBusCells(at);
   for (std::optional<DtNode> above = at.parent(); above; above = at.parent()) {
@@ -133,17 +143,6 @@ std::optional<std::vector<std::vector<Window>>> WindowsToCpu(const DtNode& bus) 
   }
   if (inner.address > kPlainAddressCells) return std::nullopt;
   return windows;
-}
-
-// Where the CPU finds the bytes from an address on.
-std::optional<std::uint64_t> CpuAddress(const std::vector<std::vector<Window>>& buses,
-                                        std::uint64_t address, std::uint64_t size_bytes) {
-  for (const std::vector<Window>& windows : buses) {
-    const auto translated = ThroughWindows(windows, address, size_bytes);
-    if (!translated) return std::nullopt;
-    address = *translated;
-  }
-  return address;
 }
 
 }  // namespace
@@ -172,7 +171,7 @@ std::vector<NodeRegion> ReadRegions(const DtNode& node) {
     region.bus_address = Number(whole.first(bus_cells.address));
     region.size_bytes = Number(whole.last(bus_cells.size));
     if (region.size_bytes > 0 && buses) {
-      region.cpu_address = CpuAddress(*buses, region.bus_address, region.size_bytes);
+      region.cpu_address = Through(*buses, region.bus_address, region.size_bytes);
     }
     if (region.cpu_address && *region.cpu_address + (region.size_bytes - 1) < *region.cpu_address) {
       throw Error(node.path() + ": reg: " + Hex(*region.cpu_address) + " + " +
@@ -198,8 +197,9 @@ std::vector<DmaWindow> ReadDmaWindows(const DeviceTree& tree, const DtNode& node
   if (nearest == buses.size()) return {};
   const DtNode& bus = buses[nearest];
   std::vector<DmaWindow> windows;
+  const WindowsOfBuses above = WindowsToMemory(std::span(buses).subspan(nearest + 1));
   for (const Window& window : WindowsUp(bus, DmaRanges(bus).value())) {
-    const auto cpu_address = MemoryAddress(std::span(buses).subspan(nearest + 1), window.parent);
+    const auto cpu_address = Through(above, window.parent);
     if (cpu_address) windows.push_back({window.child, *cpu_address, window.size_bytes});
   }
   if (windows.empty()) throw Error(bus.path() + ": dma-ranges: none of them leads to memory");
