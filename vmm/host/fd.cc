@@ -52,6 +52,11 @@ Fd MakeEventFd(HostKernel& kernel) {
   return {kernel, raw};
 }
 
+void SignalEventFd(const Fd& eventfd) noexcept {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(eventfd.get(), &one, sizeof(one));
+}
+
 void DrainEventFd(const Fd& eventfd) noexcept {
   std::uint64_t count = 0;
   [[maybe_unused]] const ssize_t got = ::read(eventfd.get(), &count, sizeof(count));

@@ -21,11 +21,6 @@ LoopEvent::LoopEvent(EventLoop& loop, HostKernel& kernel, std::function<void()> 
   Await();
 }
 
-void SignalEventFd(const Fd& eventfd) noexcept {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(eventfd.get(), &one, sizeof(one));
-}
-
 void LoopEvent::Await() {
   descriptor_.async_wait(asio::posix::descriptor_base::wait_read,
                          [this](const asio::error_code& error) {

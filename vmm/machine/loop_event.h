@@ -12,9 +12,6 @@ namespace microvm {
 // A descriptor that Asio may have: it closes what it is given.
 int DuplicateForLoop(int fd);
 
-// Adds one to an eventfd; does not block, and fails only when it is signalled already.
-void SignalEventFd(const Fd& eventfd) noexcept;
-
 // The way from any thread to the event loop: an eventfd. Other threads must not call Asio itself,
 // not even asio::post: the wake-up submits whatever is queued on the ring, and io_uring ties a
 // request to the thread that submitted it, so that it is cancelled when a vCPU thread ends.

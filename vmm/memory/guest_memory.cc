@@ -60,20 +60,19 @@ MemoryMapping MapRam(HostKernel& kernel, std::uint64_t size_bytes,
 GuestMemory::GuestMemory(HostKernel& kernel, const std::vector<AddressRange>& ranges,
                          const GuestMemoryOptions& options)
     : kernel_(kernel),
-      ranges_(ranges),
       options_(options),
       mapping_(MapRam(kernel, TotalBytes(ranges), options)),
-      bytes_(mapping_.bytes()) {
+      ram_(ranges, mapping_.bytes()) {
   if (options.hugepage_bytes == 0) {
     // Advice only: a kernel without transparent huge pages answers EINVAL.
-    kernel_.Madvise(bytes_.data(), bytes_.size(), MADV_HUGEPAGE);
+    kernel_.Madvise(ram_.bytes().data(), ram_.bytes().size(), MADV_HUGEPAGE);
   }
   if (options.lock) Lock();
 }
 
 GuestMemory::GuestMemory(HostKernel& kernel, std::vector<AddressRange> ranges,
                          const GuestMemoryOptions& options, std::span<std::byte> memory)
-    : kernel_(kernel), ranges_(std::move(ranges)), options_(options), bytes_(memory) {
+    : kernel_(kernel), options_(options), ram_(std::move(ranges), memory) {
   if (options.lock) Lock();
 }
 
@@ -82,19 +81,13 @@ void GuestMemory::Lock() {
                       "raise the limit (ulimit -l unlimited), run as root, or remove 'lock' from "
                       "the [memory] table");
   WithContext(context, [&] {
-    if (kernel_.Mlock(bytes_.data(), bytes_.size()) != 0) ThrowErrno("mlock");
+    if (kernel_.Mlock(ram_.bytes().data(), ram_.bytes().size()) != 0) ThrowErrno("mlock");
   });
 }
 
 std::span<std::byte> GuestMemory::Span(GuestAddress address, std::uint64_t length) const {
-  if (length == 0) return {};
-  std::uint64_t before = 0;
-  for (const AddressRange& range : ranges_) {
-    if (range.Contains(address, length)) {
-      return bytes_.subspan(before + (address.value - range.start().value), length);
-    }
-    before += range.size_bytes();
-  }
+  const std::span<std::byte> found = ram_.Find(address, length);
+  if (found.size() == length) return found;
   throw Error("not guest RAM: " + ToString(AddressRange(address, length)));
 }
 
@@ -102,10 +95,10 @@ void GuestMemory::Clear(bool pinned) {
   // Dropping a page that VFIO has pinned would leave the device writing to a page that is no
   // longer the guest's, so pinned memory is overwritten in place.
   const bool droppable = !pinned && !options_.lock && options_.hugepage_bytes == 0;
-  if (droppable && kernel_.Madvise(bytes_.data(), bytes_.size(), MADV_DONTNEED) == 0) {
+  if (droppable && kernel_.Madvise(ram_.bytes().data(), ram_.bytes().size(), MADV_DONTNEED) == 0) {
     return;
   }
-  std::memset(bytes_.data(), 0, bytes_.size());
+  std::memset(ram_.bytes().data(), 0, ram_.bytes().size());
 }
 
 }  // namespace microvm

@@ -8,6 +8,7 @@
 
 #include "vmm/host/memory_mapping.h"
 #include "vmm/memory/address_range.h"
+#include "vmm/memory/guest_ram.h"
 
 namespace microvm {
 
@@ -31,6 +32,8 @@ class GuestMemory {
   // The host's view of `length` bytes of RAM at `address`; throws Error if they are not all in one
   // range of RAM.
   [[nodiscard]] std::span<std::byte> Span(GuestAddress address, std::uint64_t length) const;
+  // For who is given addresses by the guest.
+  [[nodiscard]] const GuestRam& ram() const { return ram_; }
 
   // Makes all of RAM read as zero again. Pages that a device may write to stay where they are.
   void Clear(bool pinned);
@@ -39,10 +42,9 @@ class GuestMemory {
   void Lock();
 
   HostKernel& kernel_;
-  std::vector<AddressRange> ranges_;
   GuestMemoryOptions options_;
   MemoryMapping mapping_;  // nothing, if the memory is another's
-  std::span<std::byte> bytes_;
+  GuestRam ram_;
 };
 
 }  // namespace microvm

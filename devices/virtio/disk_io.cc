@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio/disk_io.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <utility>
+
+#include "devices/virtio/descriptor_chain.h"
+#include "vmm/host/error.h"
+
+namespace microvm {
+namespace {
+
+using Kind = DiskOperation::Kind;
+
+constexpr unsigned kSubmissionEntries = 64;
+constexpr std::size_t kStagedPieces = 4 * DescriptorChain::kMaximumPieces;
+
+// The ring's names for the descriptors.
+constexpr int kPlainFile = 0;
+constexpr int kDirectFile = 1;
+
+bool IsTransfer(Kind kind) { return kind == Kind::kRead || kind == Kind::kWrite; }
+
+int FallocateMode(Kind kind) {
+  switch (kind) {
+    case Kind::kPunchHole:
+      return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    case Kind::kZeroRange:
+      return FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+    default:
+      return FALLOC_FL_KEEP_SIZE;
+  }
+}
+
+std::int64_t ResultOf(std::int64_t returned) { return returned < 0 ? -errno : returned; }
+
+void Check(int result, const char* call) {
+  if (result < 0) ThrowErrno(-result, call);
+}
+
+}  // namespace
+
+DiskIo::DiskIo(const DiskImage& image, unsigned operations, const Fd& ended) : image_(image) {
+  const Error context("the kernel gives the disk no io_uring",
+                      "sysctl kernel.io_uring_disabled=0; ENOMEM: raise the limit on locked memory "
+                      "(ulimit -l unlimited)");
+  WithContext(context, [&] {
+    io_uring_params parameters{};
+    // Room for all ends: none has to wait for another to be taken.
+    parameters.flags = IORING_SETUP_CQSIZE;
+    parameters.cq_entries = std::bit_ceil(std::max(operations, kSubmissionEntries));
+    Check(io_uring_queue_init_params(kSubmissionEntries, &ring_, &parameters), "io_uring_setup");
+    try {
+      const std::array<int, 2> files = {image.fd().get(), image.direct_fd().get()};
+      Check(io_uring_register_files(&ring_, files.data(), image.direct_fd() ? 2 : 1),
+            "io_uring_register (files)");
+      Check(io_uring_register_eventfd(&ring_, ended.get()), "io_uring_register (eventfd)");
+    } catch (...) {
+      io_uring_queue_exit(&ring_);
+      throw;
+    }
+  });
+  staged_.reserve(kStagedPieces);
+}
+
+DiskIo::~DiskIo() {
+  Submit();
+  while (Next(true)) {
+  }
+  io_uring_queue_exit(&ring_);
+}
+
+std::optional<std::int64_t> DiskIo::Start(const DiskOperation& operation,
+                                          std::span<const iovec> pieces,
+                                          std::uint32_t tag) noexcept {
+  if (const auto result = TryNow(operation, pieces)) return result;
+  io_uring_sqe* entry = TakeEntry(pieces.size());
+  if (entry == nullptr) return -EAGAIN;
+  if (IsTransfer(operation.kind)) {
+    PrepareTransfer(*entry, operation, pieces);
+  } else if (operation.kind == Kind::kFlush) {
+    io_uring_prep_fsync(entry, kPlainFile, IORING_FSYNC_DATASYNC);
+  } else {
+    io_uring_prep_fallocate(entry, kPlainFile, FallocateMode(operation.kind),
+                            static_cast<off_t>(operation.offset),
+                            static_cast<off_t>(operation.length_bytes));
+  }
+  entry->flags |= IOSQE_FIXED_FILE;
+  entry->user_data = tag;
+  ++in_flight_;
+  return std::nullopt;
+}
+
+std::optional<std::int64_t> DiskIo::TryNow(const DiskOperation& operation,
+                                           std::span<const iovec> pieces) noexcept {
+  const int fd = image_.fd().get();
+  const auto offset = static_cast<off_t>(operation.offset);
+  const auto count = static_cast<int>(pieces.size());
+  if (image_.in_memory()) {
+    switch (operation.kind) {
+      case Kind::kRead:
+        return ResultOf(::preadv(fd, pieces.data(), count, offset));
+      case Kind::kWrite:
+        return ResultOf(::pwritev(fd, pieces.data(), count, offset));
+      case Kind::kFlush:
+        return 0;
+      default:
+        return ResultOf(::fallocate(fd, FallocateMode(operation.kind), offset,
+                                    static_cast<off_t>(operation.length_bytes)));
+    }
+  }
+  if (operation.kind != Kind::kRead || image_.direct_fd() || !tries_cache_) return std::nullopt;
+  const std::int64_t result = ResultOf(::preadv2(fd, pieces.data(), count, offset, RWF_NOWAIT));
+  if (result == -EOPNOTSUPP) tries_cache_ = false;
+  // What is only there in part, and what is wrong, the ring finds again.
+  if (std::cmp_not_equal(result, operation.length_bytes)) return std::nullopt;
+  return result;
+}
+
+bool DiskIo::FitsDirect(const DiskOperation& operation,
+                        std::span<const iovec> pieces) const noexcept {
+  if (!image_.direct_fd()) return false;
+  std::uint64_t bits = operation.offset;
+  for (const iovec& piece : pieces) {
+    bits |= reinterpret_cast<std::uintptr_t>(piece.iov_base) | piece.iov_len;
+  }
+  return bits % image_.direct_alignment() == 0;
+}
+
+// An entry of the ring, and room in staged_; null if the kernel takes no more.
+io_uring_sqe* DiskIo::TakeEntry(std::size_t pieces) noexcept {
+  if (staged_.size() + pieces > kStagedPieces || io_uring_sq_space_left(&ring_) == 0) Submit();
+  if (staged_.size() + pieces > kStagedPieces) return nullptr;
+  return io_uring_get_sqe(&ring_);
+}
+
+void DiskIo::PrepareTransfer(io_uring_sqe& entry, const DiskOperation& operation,
+                             std::span<const iovec> pieces) noexcept {
+  const bool is_read = operation.kind == Kind::kRead;
+  const int file = FitsDirect(operation, pieces) ? kDirectFile : kPlainFile;
+  if (pieces.size() == 1 && pieces.front().iov_len <= INT32_MAX) {
+    const auto length = static_cast<unsigned>(pieces.front().iov_len);
+    void* base = pieces.front().iov_base;
+    if (is_read) {
+      io_uring_prep_read(&entry, file, base, length, operation.offset);
+    } else {
+      io_uring_prep_write(&entry, file, base, length, operation.offset);
+    }
+  } else {
+    // The kernel reads the list when it is submitted.
+    const std::size_t first = staged_.size();
+    staged_.insert(staged_.end(), pieces.begin(), pieces.end());
+    const auto count = static_cast<unsigned>(pieces.size());
+    if (is_read) {
+      io_uring_prep_readv(&entry, file, &staged_[first], count, operation.offset);
+    } else {
+      io_uring_prep_writev(&entry, file, &staged_[first], count, operation.offset);
+    }
+  }
+  if (operation.durable) entry.rw_flags = RWF_DSYNC;
+}
+
+void DiskIo::Submit() noexcept {
+  if (io_uring_sq_ready(&ring_) == 0) return;
+  // What ends while it is submitted is looked for right after: no signal for that.
+  io_uring_cq_eventfd_toggle(&ring_, false);
+  while (io_uring_sq_ready(&ring_) > 0) {
+    const int submitted = io_uring_submit(&ring_);
+    if (submitted < 0 && submitted != -EINTR && submitted != -EAGAIN) break;
+  }
+  io_uring_cq_eventfd_toggle(&ring_, true);
+  if (io_uring_sq_ready(&ring_) == 0) staged_.clear();
+}
+
+std::optional<DiskIo::Ended> DiskIo::Next(bool wait) noexcept {
+  io_uring_cqe* end = nullptr;
+  int error = 0;
+  do {
+    if (in_flight_ == 0) return std::nullopt;
+    error = io_uring_peek_cqe(&ring_, &end);
+    if (error == -EAGAIN && wait) io_uring_submit_and_wait(&ring_, 1);
+  } while (error == -EINTR || (error == -EAGAIN && wait));
+  if (error != 0) return std::nullopt;
+  const Ended ended{static_cast<std::uint32_t>(end->user_data), end->res};
+  io_uring_cqe_seen(&ring_, end);
+  --in_flight_;
+  return ended;
+}
+
+}  // namespace microvm

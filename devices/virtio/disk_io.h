@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <liburing.h>
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "devices/virtio/disk_image.h"
+
+namespace microvm {
+
+// One operation on a disk. Reads and writes have their bytes in pieces of memory.
+struct DiskOperation {
+  enum class Kind {
+    kRead,
+    kWrite,
+    kFlush,      // what was written before outlives the host's power
+    kPunchHole,  // the range reads as zero, and takes no room
+    kZeroRange,  // the range reads as zero, and keeps its room
+    kAllocate,   // the range has room
+  };
+  Kind kind;
+  std::uint64_t offset = 0;
+  std::uint64_t length_bytes = 0;
+  bool durable = false;  // a write that is its own flush
+};
+
+// Does operations on a disk: at once, where the host has all that they need in memory, else with an
+// io_uring of its own. No thread may call it while another does.
+class DiskIo {
+ public:
+  // At most `operations` are in flight; `ended`, an eventfd, is signalled when one has ended. Both
+  // outlive it. Throws a chain.
+  DiskIo(const DiskImage& image, unsigned operations, const Fd& ended);
+  DiskIo(const DiskIo&) = delete;
+  DiskIo& operator=(const DiskIo&) = delete;
+  DiskIo(DiskIo&&) = delete;
+  DiskIo& operator=(DiskIo&&) = delete;
+  // Waits for what is in flight: the kernel writes to the pieces until then.
+  ~DiskIo();
+
+  // The operation's result, as the system call would have it (bytes, 0, or a negative errno); or
+  // nothing: it ends later, under the name of `tag`. It is not under way before Submit.
+  std::optional<std::int64_t> Start(const DiskOperation& operation, std::span<const iovec> pieces,
+                                    std::uint32_t tag) noexcept;
+  void Submit() noexcept;
+
+  struct Ended {
+    std::uint32_t tag;
+    std::int64_t result;
+  };
+  // One that has ended; with `wait`, waits for one if any is in flight. Nothing: none has.
+  std::optional<Ended> Next(bool wait) noexcept;
+
+ private:
+  [[nodiscard]] std::optional<std::int64_t> TryNow(const DiskOperation& operation,
+                                                   std::span<const iovec> pieces) noexcept;
+  [[nodiscard]] bool FitsDirect(const DiskOperation& operation,
+                                std::span<const iovec> pieces) const noexcept;
+  [[nodiscard]] io_uring_sqe* TakeEntry(std::size_t pieces) noexcept;
+  void PrepareTransfer(io_uring_sqe& entry, const DiskOperation& operation,
+                       std::span<const iovec> pieces) noexcept;
+
+  const DiskImage& image_;
+  io_uring ring_{};
+  unsigned in_flight_ = 0;
+  bool tries_cache_ = true;    // the file system reads from its cache without waiting
+  std::vector<iovec> staged_;  // pieces of what has not been submitted; never grows
+};
+
+}  // namespace microvm

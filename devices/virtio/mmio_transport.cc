@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio/mmio_transport.h"
+
+#include <algorithm>
+
+namespace microvm {
+namespace {
+
+// virtio 1.2, 4.2.2: offsets of the registers.
+enum Register : std::uint64_t {
+  kMagicValue = 0x000,
+  kVersion = 0x004,
+  kDeviceId = 0x008,
+  kVendorId = 0x00c,
+  kDeviceFeatures = 0x010,
+  kDeviceFeaturesSelect = 0x014,
+  kDriverFeatures = 0x020,
+  kDriverFeaturesSelect = 0x024,
+  kQueueSelect = 0x030,
+  kQueueSizeMaximum = 0x034,
+  kQueueSize = 0x038,
+  kQueueReady = 0x044,
+  kInterruptStatus = 0x060,
+  kInterruptAcknowledge = 0x064,
+  kStatus = 0x070,
+  kQueueDescriptorsLow = 0x080,
+  kQueueDescriptorsHigh = 0x084,
+  kQueueAvailableLow = 0x090,
+  kQueueAvailableHigh = 0x094,
+  kQueueUsedLow = 0x0a0,
+  kQueueUsedHigh = 0x0a4,
+  kSharedMemorySelect = 0x0ac,
+  kSharedMemoryLengthLow = 0x0b0,
+  kSharedMemoryBaseHigh = 0x0bc,
+  kConfigGeneration = 0x0fc,
+  kConfig = 0x100,
+};
+
+constexpr std::uint32_t kMagic = 0x74726976;  // "virt"
+constexpr std::uint32_t kModern = 2;
+constexpr std::uint32_t kVendor = 0x6d76'6d75;  // "umvm"
+
+// 2.1: bits of the device's status.
+constexpr std::uint32_t kAcknowledge = 1;
+constexpr std::uint32_t kDriver = 2;
+constexpr std::uint32_t kDriverOk = 4;
+constexpr std::uint32_t kFeaturesOk = 8;
+constexpr std::uint32_t kNeedsReset = 64;
+constexpr std::uint32_t kFailed = 128;
+constexpr std::uint32_t kDriversBits = kAcknowledge | kDriver | kDriverOk | kFeaturesOk | kFailed;
+
+// 6: features of queue and transport.
+constexpr std::uint64_t kIndirectDescriptors = std::uint64_t{1} << 28;
+constexpr std::uint64_t kEventIndex = std::uint64_t{1} << 29;
+constexpr std::uint64_t kVersion1 = std::uint64_t{1} << 32;
+
+// 4.2.2: reasons in InterruptStatus.
+constexpr std::uint32_t kUsedBuffer = 1;
+constexpr std::uint32_t kConfigChange = 2;
+
+// How many requests are served before their ends are told, and the loop may see to other things.
+constexpr unsigned kShare = 64;
+
+// The half of a 64-bit value that a select register has chosen; there are two.
+std::uint32_t Half(std::uint64_t value, std::uint32_t select) {
+  return select > 1 ? 0 : static_cast<std::uint32_t>(value >> (32 * select));
+}
+void SetHalf(std::uint64_t& value, std::uint32_t select, std::uint32_t half) {
+  if (select > 1) return;
+  const unsigned shift = 32 * select;
+  value = (value & ~(std::uint64_t{UINT32_MAX} << shift)) | std::uint64_t{half} << shift;
+}
+
+}  // namespace
+
+MmioTransport::MmioTransport(std::string name, VirtioDevice& device, const GuestRam& ram,
+                             const VirtioEvents& events)
+    : name_(std::move(name)),
+      device_(device),
+      ram_(ram),
+      events_(events),
+      queues_(device.profile().queues) {}
+
+MmioResult MmioTransport::Read(std::uint64_t offset, std::span<std::byte> out) noexcept {
+  if (offset >= kConfig) return ReadConfig(offset - kConfig, out);
+  // 4.2.2.2: registers are read and written whole.
+  if (out.size() != 4 || offset % 4 != 0) return MmioResult::kBadAccess;
+  if (offset == kInterruptStatus) {
+    StoreRegister(out, interrupt_status_.load(std::memory_order_acquire));
+    return MmioResult::kOk;
+  }
+  bool known = true;
+  std::uint32_t value = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    value = ReadRegister(offset, known);
+  }
+  if (!known) return MmioResult::kBadAccess;
+  StoreRegister(out, value);
+  return MmioResult::kOk;
+}
+
+MmioResult MmioTransport::Write(std::uint64_t offset, std::span<const std::byte> in) noexcept {
+  if (in.size() != 4 || offset % 4 != 0 || offset >= kConfig) return MmioResult::kBadAccess;
+  const auto value = static_cast<std::uint32_t>(LoadRegister(in));
+  if (offset == kInterruptAcknowledge) {
+    interrupt_status_.fetch_and(~value, std::memory_order_acq_rel);
+    return MmioResult::kOk;
+  }
+  const std::scoped_lock lock(mutex_);
+  return WriteRegister(offset, value) ? MmioResult::kOk : MmioResult::kBadAccess;
+}
+
+MmioResult MmioTransport::ReadConfig(std::uint64_t offset,
+                                     std::span<std::byte> out) const noexcept {
+  const std::span<const std::byte> config = device_.profile().config;
+  if (offset % out.size() != 0 || offset >= config.size() || out.size() > config.size() - offset) {
+    return MmioResult::kBadAccess;
+  }
+  std::copy_n(config.begin() + static_cast<std::ptrdiff_t>(offset), out.size(), out.begin());
+  return MmioResult::kOk;
+}
+
+std::uint32_t MmioTransport::ReadRegister(std::uint64_t offset, bool& known) const noexcept {
+  switch (offset) {
+    case kMagicValue:
+      return kMagic;
+    case kVersion:
+      return kModern;
+    case kDeviceId:
+      return static_cast<std::uint32_t>(device_.profile().id);
+    case kVendorId:
+      return kVendor;
+    case kDeviceFeatures:
+      return Half(OfferedFeatures(), device_features_select_);
+    case kQueueSizeMaximum:
+      return queue_select_ < queues_.size() ? SplitQueue::kMaximumSize : 0;
+    case kQueueReady:
+      return queue_select_ < queues_.size() && queues_[queue_select_].ring.running() ? 1 : 0;
+    case kStatus:
+      return status_;
+    case kConfigGeneration:
+      return 0;  // the configuration does not change
+    default:
+      // 4.2.2: the length and the place of a region that is not there; there is none.
+      if (offset >= kSharedMemoryLengthLow && offset <= kSharedMemoryBaseHigh) return UINT32_MAX;
+      known = false;
+      return 0;
+  }
+}
+
+bool MmioTransport::WriteRegister(std::uint64_t offset, std::uint32_t value) noexcept {
+  switch (offset) {
+    case kDeviceFeaturesSelect:
+      device_features_select_ = value;
+      return true;
+    case kDriverFeaturesSelect:
+      driver_features_select_ = value;
+      return true;
+    case kDriverFeatures:
+      // 2.2: settled with FEATURES_OK.
+      if ((status_ & kFeaturesOk) == 0) SetHalf(driver_features_, driver_features_select_, value);
+      return true;
+    case kQueueSelect:
+      queue_select_ = value;
+      return true;
+    case kQueueNotify:
+      // From here only where KVM did not take it, by its ioeventfd.
+      SignalEventFd(events_.notification);
+      return true;
+    case kStatus:
+      WriteStatus(value);
+      return true;
+    case kSharedMemorySelect:
+      return true;
+    default:
+      return WriteQueueRegister(offset, value);
+  }
+}
+
+bool MmioTransport::WriteQueueRegister(std::uint64_t offset, std::uint32_t value) noexcept {
+  if (offset < kQueueSize || offset > kQueueUsedHigh) return false;
+  // 4.2.2: of a queue that is not there nothing is written; one that runs does not move.
+  if (queue_select_ >= queues_.size()) return true;
+  Queue& queue = queues_[queue_select_];
+  if (offset == kQueueReady) {
+    SetReady(queue, (value & 1) != 0);
+    return true;
+  }
+  if (queue.ring.running()) return true;
+  switch (offset) {
+    case kQueueSize:
+      queue.layout.size = static_cast<std::uint16_t>(std::min<std::uint32_t>(value, UINT16_MAX));
+      return true;
+    case kQueueDescriptorsLow:
+    case kQueueDescriptorsHigh:
+      SetHalf(queue.layout.descriptors.value, offset == kQueueDescriptorsHigh ? 1 : 0, value);
+      return true;
+    case kQueueAvailableLow:
+    case kQueueAvailableHigh:
+      SetHalf(queue.layout.available.value, offset == kQueueAvailableHigh ? 1 : 0, value);
+      return true;
+    case kQueueUsedLow:
+    case kQueueUsedHigh:
+      SetHalf(queue.layout.used.value, offset == kQueueUsedHigh ? 1 : 0, value);
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::uint64_t MmioTransport::OfferedFeatures() const noexcept {
+  return device_.profile().features | kIndirectDescriptors | kEventIndex | kVersion1;
+}
+
+bool MmioTransport::Serves() const noexcept {
+  return (status_ & (kDriverOk | kNeedsReset)) == kDriverOk;
+}
+
+void MmioTransport::WriteStatus(std::uint32_t value) noexcept {
+  if (value == 0) {
+    ResetLocked();
+    return;
+  }
+  // 2.1: bits are set one by one, and cleared by a reset only.
+  std::uint32_t added = value & kDriversBits & ~status_;
+  if ((added & kFeaturesOk) != 0) {
+    const bool subset = (driver_features_ & ~OfferedFeatures()) == 0;
+    // 2.2: with others the bit stays clear, and the driver sees that it is not taken.
+    if (!subset || (driver_features_ & kVersion1) == 0) added &= ~kFeaturesOk;
+  }
+  status_ |= added;
+  if ((added & kDriverOk) == 0) return;
+  if ((status_ & kFeaturesOk) == 0) {
+    Fail();
+    return;
+  }
+  device_.Start(driver_features_ & device_.profile().features);
+  // What the driver put there before may have been notified already.
+  SignalEventFd(events_.notification);
+}
+
+void MmioTransport::SetReady(Queue& queue, bool ready) noexcept {
+  if (!ready) {
+    if (!queue.ring.running()) return;
+    DrainLocked();
+    queue.ring.Stop();
+    return;
+  }
+  if (queue.ring.running() || (status_ & (kFeaturesOk | kNeedsReset)) != kFeaturesOk) return;
+  const QueueFeatures features{.indirect = (driver_features_ & kIndirectDescriptors) != 0,
+                               .event_index = (driver_features_ & kEventIndex) != 0};
+  if (!queue.ring.Start(ram_, queue.layout, features)) Fail();
+}
+
+void MmioTransport::OnNotified() noexcept {
+  const std::scoped_lock lock(mutex_);
+  ++counts_.notifications;
+  bool more = false;
+  for (std::uint16_t index = 0; index < queues_.size(); ++index) {
+    if (Serves() && queues_[index].ring.running() && Serve(index)) more = true;
+  }
+  device_.Submit();
+  TakeEnded();
+  PublishAll();
+  if (more) SignalEventFd(events_.notification);
+}
+
+void MmioTransport::OnEnded() noexcept {
+  const std::scoped_lock lock(mutex_);
+  TakeEnded();
+  PublishAll();
+}
+
+// True if there may be more.
+bool MmioTransport::Serve(std::uint16_t index) noexcept {
+  SplitQueue& ring = queues_[index].ring;
+  ring.IgnoreNotifications();
+  for (unsigned served = 0; served < kShare;) {
+    switch (ring.Take(chain_)) {
+      case SplitQueue::Next::kNothing:
+        if (!ring.AwaitNotification()) return false;
+        break;
+      case SplitQueue::Next::kBroken:
+        Fail();
+        return false;
+      case SplitQueue::Next::kChain: {
+        const Handled handled = device_.Handle(index, chain_);
+        ++served;
+        if (handled.how == Handled::How::kMalformed) {
+          Fail();
+          return false;
+        }
+        if (handled.how == Handled::How::kLater) break;
+        ring.GiveBack(chain_.head(), handled.written_bytes);
+        ++counts_.requests;
+        break;
+      }
+    }
+  }
+  return true;
+}
+
+void MmioTransport::TakeEnded() noexcept {
+  while (const auto ended = device_.NextEnded(false)) {
+    SplitQueue& ring = queues_[ended->queue].ring;
+    if (!ring.running()) continue;
+    ring.GiveBack(ended->head, ended->written_bytes);
+    ++counts_.requests;
+  }
+}
+
+void MmioTransport::PublishAll() noexcept {
+  bool wanted = false;
+  for (Queue& queue : queues_) {
+    if (queue.ring.running() && queue.ring.Publish()) wanted = true;
+  }
+  if (wanted) Interrupt(kUsedBuffer);
+}
+
+void MmioTransport::Reset() noexcept {
+  const std::scoped_lock lock(mutex_);
+  ResetLocked();
+}
+
+void MmioTransport::ResetLocked() noexcept {
+  DrainLocked();
+  for (Queue& queue : queues_) queue = Queue();
+  status_ = 0;
+  device_features_select_ = driver_features_select_ = queue_select_ = 0;
+  driver_features_ = 0;
+  interrupt_status_.store(0, std::memory_order_release);
+}
+
+// Waits for requests in flight; of a queue that goes on they are given back.
+void MmioTransport::DrainLocked() noexcept {
+  while (const auto ended = device_.NextEnded(true)) {
+    SplitQueue& ring = queues_[ended->queue].ring;
+    if (ring.running()) ring.GiveBack(ended->head, ended->written_bytes);
+  }
+}
+
+// 2.1.2: the device says that it has met an error it cannot recover from.
+void MmioTransport::Fail() noexcept {
+  if ((status_ & kNeedsReset) != 0) return;
+  status_ |= kNeedsReset;
+  ++counts_.failures;
+  if ((status_ & kDriverOk) != 0) Interrupt(kConfigChange);
+}
+
+void MmioTransport::Interrupt(std::uint32_t reason) noexcept {
+  interrupt_status_.fetch_or(reason, std::memory_order_acq_rel);
+  ++counts_.interrupts;
+  SignalEventFd(events_.interrupt);
+}
+
+VirtioCounts MmioTransport::counts() const {
+  const std::scoped_lock lock(mutex_);
+  VirtioCounts counts = counts_;
+  counts.traffic = device_.traffic();
+  return counts;
+}
+
+}  // namespace microvm

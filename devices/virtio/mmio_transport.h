@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "devices/mmio_device.h"
+#include "devices/virtio/split_queue.h"
+#include "devices/virtio/virtio_device.h"
+#include "vmm/host/fd.h"
+
+namespace microvm {
+
+// What a transport has counted since it was made.
+struct VirtioCounts {
+  std::uint64_t requests = 0;       // given back to the driver
+  std::uint64_t notifications = 0;  // wake-ups by the driver's
+  std::uint64_t interrupts = 0;
+  std::uint64_t failures = 0;  // times the driver was told to reset the device (2.1.2)
+  VirtioTraffic traffic;
+};
+
+// The eventfds of a transport; they outlive it.
+struct VirtioEvents {
+  const Fd& notification;  // has the event loop call OnNotified
+  const Fd& interrupt;     // interrupts the guest
+};
+
+// The registers of a virtio device (virtio 1.2, 4.2: MMIO, version 2), and its queues. The driver's
+// notifications do not come here but to the event loop, by an eventfd that KVM signals; one that is
+// trapped signals it, too.
+//
+// The interrupt is an edge, each time a signal of the eventfd it was made with: a device with news
+// sets a bit of InterruptStatus before it raises one, and a driver clears the bits that it has read
+// before it looks at the queues, so that no news is lost between two edges. As a level it would
+// have to be lowered by the driver's acknowledgement and raised again by KVM's resampling.
+//
+// Registers are read and written by vCPU threads, the rest is the event loop's; one lock guards all
+// state but InterruptStatus. A reset, and a queue that is taken back, wait under it for requests
+// in flight: the driver takes their memory back when its write is done.
+class MmioTransport final : public MmioDevice {
+ public:
+  static constexpr std::uint64_t kSizeBytes = 0x1000;
+  // Offset of the register whose writes, of 4 bytes, notify the device.
+  static constexpr std::uint64_t kQueueNotify = 0x050;
+
+  // All of them outlive it.
+  MmioTransport(std::string name, VirtioDevice& device, const GuestRam& ram,
+                const VirtioEvents& events);
+
+  [[nodiscard]] std::string_view name() const override { return name_; }
+  MmioResult Read(std::uint64_t offset, std::span<std::byte> out) noexcept override;
+  MmioResult Write(std::uint64_t offset, std::span<const std::byte> in) noexcept override;
+
+  // On the event loop, when the driver has notified the device. It does a share of what there is to
+  // do; if there is more, it signals the notification itself.
+  void OnNotified() noexcept;
+  // On the event loop, when a request has ended.
+  void OnEnded() noexcept;
+
+  // As when it was made. When it returns nothing of the guest's memory is used any more.
+  void Reset() noexcept;
+
+  [[nodiscard]] VirtioCounts counts() const;
+
+ private:
+  struct Queue {
+    SplitQueue ring;
+    QueueLayout layout;
+  };
+
+  [[nodiscard]] std::uint32_t ReadRegister(std::uint64_t offset, bool& known) const noexcept;
+  [[nodiscard]] bool WriteRegister(std::uint64_t offset, std::uint32_t value) noexcept;
+  [[nodiscard]] bool WriteQueueRegister(std::uint64_t offset, std::uint32_t value) noexcept;
+  MmioResult ReadConfig(std::uint64_t offset, std::span<std::byte> out) const noexcept;
+  void WriteStatus(std::uint32_t value) noexcept;
+  void SetReady(Queue& queue, bool ready) noexcept;
+  [[nodiscard]] std::uint64_t OfferedFeatures() const noexcept;
+  [[nodiscard]] bool Serves() const noexcept;
+  [[nodiscard]] bool Serve(std::uint16_t index) noexcept;
+  void TakeEnded() noexcept;
+  void ResetLocked() noexcept;
+  void DrainLocked() noexcept;
+  void Fail() noexcept;
+  void PublishAll() noexcept;
+  void Interrupt(std::uint32_t reason) noexcept;
+
+  const std::string name_;
+  VirtioDevice& device_;
+  const GuestRam& ram_;
+  const VirtioEvents events_;
+  std::atomic<std::uint32_t> interrupt_status_{0};
+
+  mutable std::mutex mutex_;  // guards all below
+  std::vector<Queue> queues_;
+  DescriptorChain chain_;  // the one that is being handled
+  std::uint32_t status_ = 0;
+  std::uint32_t device_features_select_ = 0;
+  std::uint32_t driver_features_select_ = 0;
+  std::uint64_t driver_features_ = 0;
+  std::uint32_t queue_select_ = 0;
+  VirtioCounts counts_;
+};
+
+}  // namespace microvm

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "devices/virtio/descriptor_chain.h"
+
+namespace microvm {
+
+// Device IDs (virtio 1.2, 5).
+enum class VirtioId : std::uint32_t { kBlock = 2, kEntropy = 4 };
+
+// What a driver may ask of a device.
+struct VirtioProfile {
+  VirtioId id;
+  std::uint64_t features = 0;  // those of its kind; the transport adds its own
+  std::uint16_t queues = 1;
+  std::span<const std::byte> config = {};  // its configuration space, which does not change
+};
+
+// What became of a request.
+struct Handled {
+  enum class How {
+    kDone,       // `written_bytes` were written to the chain
+    kLater,      // the device says when, by NextEnded
+    kMalformed,  // no request of this kind of device: only a reset helps
+  };
+  How how;
+  std::uint32_t written_bytes = 0;
+};
+
+// A request that was for later and has ended.
+struct EndedRequest {
+  std::uint16_t queue;
+  std::uint16_t head;
+  std::uint32_t written_bytes;
+};
+
+// What a device has carried since it was made.
+struct VirtioTraffic {
+  std::uint64_t bytes_read = 0;  // by the driver
+  std::uint64_t bytes_written = 0;
+  std::uint64_t errors = 0;  // requests that were answered with one
+};
+
+// What makes a virtio device one of its kind. Its transport calls one function at a time, on the
+// event loop or on a vCPU's thread. Nothing may throw, and nothing a guest asks for may make
+// memory grow.
+class VirtioDevice {
+ public:
+  VirtioDevice() = default;
+  VirtioDevice(const VirtioDevice&) = delete;
+  VirtioDevice& operator=(const VirtioDevice&) = delete;
+  VirtioDevice(VirtioDevice&&) = delete;
+  VirtioDevice& operator=(VirtioDevice&&) = delete;
+  virtual ~VirtioDevice() = default;
+
+  [[nodiscard]] virtual const VirtioProfile& profile() const = 0;
+
+  // The driver is ready, and has agreed on these of the profile's features.
+  virtual void Start(std::uint64_t /*features*/) noexcept {}
+  virtual Handled Handle(std::uint16_t queue, DescriptorChain& chain) noexcept = 0;
+  // No more requests for the moment: those that were put off for company can go.
+  virtual void Submit() noexcept {}
+  // One that has ended; with `wait`, waits for one if any has not. Nothing: none has.
+  virtual std::optional<EndedRequest> NextEnded(bool /*wait*/) noexcept { return std::nullopt; }
+
+  [[nodiscard]] virtual VirtioTraffic traffic() const noexcept = 0;
+};
+
+}  // namespace microvm
