@@ -11,6 +11,7 @@ namespace {
 // bindings/interrupt-controller/arm,gic-v3.yaml (and arm,gic.yaml): type and flags of a specifier.
 constexpr std::uint32_t kSpi = 0;
 constexpr std::uint32_t kPpi = 1;
+constexpr std::uint32_t kEdgeRising = 1;
 constexpr std::uint32_t kLevelHigh = 4;
 
 constexpr std::uint32_t kConsoleClockHz = 24'000'000;
@@ -148,6 +149,16 @@ void WriteResets(FdtWriter& fdt,
   });
 }
 
+void WriteVirtio(FdtWriter& fdt, const PlannedVirtio& device) {  // bindings/virtio/mmio.yaml
+  const std::uint64_t start = device.registers.start().value;
+  fdt.Node(UnitName("virtio", start), [&] {
+    fdt.String("compatible", "virtio,mmio");
+    fdt.Cells64("reg", {start, device.registers.size_bytes()});
+    fdt.Cells("interrupts", {kSpi, device.spi.number, kEdgeRising});
+    fdt.Flag("dma-coherent");
+  });
+}
+
 void WriteNode(FdtWriter& fdt, const PlannedNode& node) {
   fdt.Node(node.name, [&] {
     for (const PlannedProperty& property : node.properties)
@@ -200,6 +211,7 @@ std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed, std::si
     if (plan.config.cpu.pmu) WritePmu(fdt, plan);
     WriteGic(fdt, plan);
     if (plan.config.console.enabled) WriteConsole(fdt, plan);
+    for (const PlannedVirtio& device : plan.virtio) WriteVirtio(fdt, device);
     for (const PlannedDevice& device : plan.devices) WriteDevice(fdt, device);
     if (!plan.overlays.empty()) WriteSymbols(fdt, plan);
   });

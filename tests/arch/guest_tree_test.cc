@@ -38,6 +38,13 @@ TEST_CASE("golden tree: a CAN controller and a timer, two vCPUs, an initrd, a PM
   CheckGolden(input, "guest-devices.dts");
 }
 
+TEST_CASE("golden tree: two disks and a source of entropy") {
+  PlanInput input;
+  input.config.disks = {{.path = "/disks/root"}, {.path = "/disks/data"}};
+  input.config.rng.enabled = true;
+  CheckGolden(input, "guest-virtio.dts");
+}
+
 TEST_CASE("golden tree: no console, a region above RAM, a device without regions") {
   PlanInput input;
   input.config.console.enabled = false;

@@ -107,7 +107,7 @@ TEST_CASE("unknown keys are problems in every table") {
   CHECK(ProblemsBehind("[console]\nspeed = 1\n") == "vm.toml:6:1: console.speed: unknown key");
   CHECK(ProblemsBehind("[[platform]]\nhost = \"a\"\nirq = 1\n") ==
         "vm.toml:7:1: platform.irq: unknown key");
-  CHECK(ProblemsBehind("[disk]\n") == "vm.toml:5:2: disk: unknown key");
+  CHECK(ProblemsBehind("[floppy]\n") == "vm.toml:5:2: floppy: unknown key");
 }
 
 TEST_CASE("a table written as something else is a problem") {

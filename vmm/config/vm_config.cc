@@ -181,6 +181,11 @@ ConsoleConfig ReadConsole(TomlReader reader) {
   return console;
 }
 
+RngConfig ReadRng(TomlReader reader, bool enabled) {
+  reader.Finish();
+  return {enabled};
+}
+
 std::optional<int> ReadFd(TomlReader& reader, std::string_view key, std::set<int>& taken) {
   const auto number = reader.Integer(key, kMinimumFd, kMaximumFd);
   if (!number) return std::nullopt;
@@ -266,6 +271,9 @@ VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path)
   config.memory.lock = config.memory.lock || realtime;
   config.boot = ReadBoot(reader.Table("boot"), path.parent_path());
   config.console = ReadConsole(reader.Table("console"));
+  config.disks = ReadDisks(reader, path.parent_path());
+  const bool rng = reader.Has("rng");
+  config.rng = ReadRng(reader.Table("rng"), rng);
   std::set<int> fds;
   config.iommu_fd = ReadIommuFd(reader.Table("vfio"), fds);
   std::set<std::string> hosts;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "vmm/config/disk_config.h"
 #include "vmm/config/reset_config.h"
 #include "vmm/config/window_config.h"
 
@@ -74,6 +75,11 @@ struct ConsoleConfig {
   bool input = true;    // and on standard input
 };
 
+// A source of random numbers for the guest: a virtio entropy device.
+struct RngConfig {
+  bool enabled = false;  // the table is there
+};
+
 // The way of a device's interrupts into the guest.
 enum class InterruptPath {
   kIrqfd,      // from the host's interrupt handler into KVM, without a wake-up of user space
@@ -107,6 +113,8 @@ struct VmConfig {
   MemoryConfig memory;
   BootConfig boot;
   ConsoleConfig console;
+  std::vector<DiskConfig> disks = {};
+  RngConfig rng = {};
   std::optional<int> iommu_fd;  // the open /dev/iommu, from whoever started the program
   std::vector<PlatformConfig> platform;
 };

@@ -81,6 +81,21 @@ void AppendDevice(std::string& text, const PlannedDevice& device) {
   for (const std::string& line : device.left_out) text += "# left out " + line + "\n";
 }
 
+void AppendVirtio(std::string& text, const VmConfig& config, const PlannedVirtio& device) {
+  if (device.kind == PlannedVirtio::Kind::kDisk) {
+    const DiskConfig& disk = config.disks[device.index];
+    text += "\n[[disk]]\npath = " + Quoted(disk.path.string()) +
+            "\nreadonly = " + (disk.readonly ? "true" : "false") +
+            "\nqueues = " + std::to_string(disk.queues) +
+            "\ndirect = " + (disk.direct ? "true" : "false") + "\n";
+    if (!disk.serial.empty()) text += "serial = " + Quoted(disk.serial) + "\n";
+  } else {
+    text += "\n[rng]\n";
+  }
+  text += "# virtio " + ToString(device.registers) + " SPI " + std::to_string(device.spi.number) +
+          " edge\n";
+}
+
 }  // namespace
 
 std::string FormatPlan(const VmPlan& plan) {
@@ -113,6 +128,7 @@ std::string FormatPlan(const VmPlan& plan) {
     text += "\n[console]\nenabled = true\n# PL011 " + ToString(plan.console) + " SPI " +
             std::to_string(plan.console_spi.number) + "\n";
   }
+  for (const PlannedVirtio& device : plan.virtio) AppendVirtio(text, config, device);
   for (const PlannedDevice& device : plan.devices) AppendDevice(text, device);
   for (const OverlayFile& overlay : plan.overlays) text += "\n# overlay " + overlay.path + "\n";
   return text;

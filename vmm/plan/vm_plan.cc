@@ -212,9 +212,9 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const Placement& placement,
 
 // The nodes that every guest has, without their unit addresses (arch/arm64/guest_tree.cc), and
 // those that mean something by their place (Devicetree Specification 0.4, section 3).
-constexpr std::array<std::string_view, 10> kOwnNodes = {
-    "aliases", "chosen", "console-clock", "cpus",   "interrupt-controller",
-    "memory",  "pmu",    "psci",          "serial", "timer"};
+constexpr std::array<std::string_view, 11> kOwnNodes = {
+    "aliases", "chosen", "console-clock", "cpus",  "interrupt-controller", "memory", "pmu",
+    "psci",    "serial", "timer",         "virtio"};
 
 // Devices with regions have unit addresses of their own; the others may share a name, with each
 // other or with a node of ours. The first keeps it.
@@ -249,6 +249,21 @@ std::vector<AddressRange> DeviceWindows(const PlatformLayout& layout,
   return windows;
 }
 
+// Behind the passed-through devices, whose places thus do not depend on them.
+std::vector<PlannedVirtio> PlanVirtio(const VmConfig& config, const PlatformLayout& layout,
+                                      AddressAllocator& addresses, SpiAllocator& spis) {
+  std::vector<PlannedVirtio> planned;
+  const auto add = [&](PlannedVirtio::Kind kind, std::size_t index, const std::string& name) {
+    const AddressRange registers = addresses.Allocate(name, kSmallestPage, layout.region_alignment);
+    planned.push_back({kind, index, name, registers, spis.Next(name)});
+  };
+  for (std::size_t index = 0; index < config.disks.size(); ++index) {
+    add(PlannedVirtio::Kind::kDisk, index, "disk" + std::to_string(index));
+  }
+  if (config.rng.enabled) add(PlannedVirtio::Kind::kRng, 0, "rng");
+  return planned;
+}
+
 // The smallest guest address space that holds everything: fewer levels of stage-2 tables.
 unsigned IpaBits(const VmPlan& plan) {
   std::uint64_t last = std::max({plan.ram.back().last(), plan.gic.distributor.last(),
@@ -259,6 +274,9 @@ unsigned IpaBits(const VmPlan& plan) {
       last = std::max(last, region.guest.last().value);
     }
     if (device.resets) last = std::max(last, device.resets->registers->last().value);
+  }
+  for (const PlannedVirtio& device : plan.virtio) {
+    last = std::max(last, device.registers.last().value);
   }
   return std::max(32U, static_cast<unsigned>(std::bit_width(last)));
 }
@@ -321,6 +339,8 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
       CorrectUnitAddresses(planned.back(), devices[index].node_path, !boot.overlays.empty());
     });
   }
+  std::vector<PlannedVirtio> virtio;
+  conflicts.Try([&] { virtio = PlanVirtio(config, layout, addresses, spis); });
   if (spis.count() > layout.spi_maximum) {
     conflicts.Try([&] {
       throw Error("the devices have " + std::to_string(spis.count()) +
@@ -341,6 +361,7 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
               .console = layout.console,
               .console_spi = Spi{0},
               .devices = std::move(planned),
+              .virtio = std::move(virtio),
               .boot = *planned_boot,
               .overlays = boot.overlays,
               .host_phandles = host_phandles};

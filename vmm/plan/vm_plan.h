@@ -98,6 +98,16 @@ struct PlannedDevice {
   std::vector<std::string> left_out;  // host properties that did not cross, each with the reason
 };
 
+// A device of ours that the guest's virtio drivers drive.
+struct PlannedVirtio {
+  enum class Kind { kDisk, kRng };
+  Kind kind;
+  std::size_t index;  // of a disk: in the configuration
+  std::string name;   // "disk0", "rng": in statistics and errors
+  AddressRange registers;
+  Spi spi;  // an edge
+};
+
 // Where the boot files go.
 struct PlannedBoot {
   GuestAddress kernel;  // where the Image is loaded, and entered
@@ -126,6 +136,7 @@ struct VmPlan {
   AddressRange console;
   Spi console_spi;
   std::vector<PlannedDevice> devices;
+  std::vector<PlannedVirtio> virtio;  // in the order in which a guest finds them
   PlannedBoot boot;
   std::vector<OverlayFile> overlays;  // merged into the guest's tree last, in their order
   // The largest phandle of the host's tree: the guest's are above it. A reference in a property
