@@ -162,6 +162,9 @@ void FakeKernel::NoteEventFdClosing(int fd) {
         Violation("eventfd closed before irqfd " + std::to_string(irqfd.spi));
       }
     }
+    for (const FakeIoeventfd& ioeventfd : vm->ioeventfds()) {
+      if (ioeventfd.eventfd == fd) Violation("eventfd closed before its ioeventfd");
+    }
   }
   for (FakeDevice* device : All<FakeDevice>()) {
     if (device->Uses(fd)) Violation("eventfd closed before " + device->name() + " let go of it");

@@ -134,6 +134,38 @@ long FakeVm::SetIrqfd(const kvm_irqfd& args) {
   return 0;
 }
 
+// virt/kvm/eventfd.c: kvm_ioeventfd and ioeventfd_check_collision.
+long FakeVm::SetIoeventfd(const kvm_ioeventfd& args) {
+  if (args.len != 0 && args.len != 1 && args.len != 2 && args.len != 4 && args.len != 8) {
+    return -EINVAL;
+  }
+  if (args.addr + args.len < args.addr) return -EINVAL;
+  if ((args.flags & ~std::uint32_t{KVM_IOEVENTFD_FLAG_DEASSIGN}) != 0) return -EINVAL;
+  if (!kernel_.IsEventFd(args.fd)) return -EINVAL;
+  const auto same = [&](const FakeIoeventfd& entry) {
+    return entry.address == args.addr && entry.length == args.len;
+  };
+  if ((args.flags & KVM_IOEVENTFD_FLAG_DEASSIGN) != 0) {
+    const bool found = std::erase_if(ioeventfds_, [&](const FakeIoeventfd& entry) {
+                         return same(entry) && entry.eventfd == args.fd;
+                       }) > 0;
+    return found ? 0 : -ENOENT;
+  }
+  if (std::any_of(ioeventfds_.begin(), ioeventfds_.end(), same)) return -EEXIST;
+  ioeventfds_.push_back({args.fd, args.addr, args.len});
+  return 0;
+}
+
+bool FakeVm::TakesWrite(const kvm_run& run) const {
+  if (run.exit_reason != KVM_EXIT_MMIO || run.mmio.is_write == 0) return false;
+  for (const FakeIoeventfd& entry : ioeventfds_) {
+    if (entry.address != run.mmio.phys_addr || entry.length != run.mmio.len) continue;
+    const std::uint64_t one = 1;
+    return ::write(entry.eventfd, &one, sizeof(one)) == sizeof(one);
+  }
+  return false;
+}
+
 long FakeVm::SetIrqLine(const kvm_irq_level& line) {
   const std::uint32_t type = line.irq >> 24 & 0xf;
   const std::uint32_t number = line.irq & 0xffff;
@@ -174,6 +206,8 @@ long FakeVm::Ioctl(unsigned long request, void* argument) {
       return SetMemory(CopyIn<kvm_userspace_memory_region>(argument));
     case KVM_IRQFD:
       return SetIrqfd(CopyIn<kvm_irqfd>(argument));
+    case KVM_IOEVENTFD:
+      return SetIoeventfd(CopyIn<kvm_ioeventfd>(argument));
     case KVM_IRQ_LINE:
       return SetIrqLine(CopyIn<kvm_irq_level>(argument));
     case KVM_CREATE_DEVICE:
@@ -193,6 +227,7 @@ void FakeVm::Closing() {
   for (const FakeIrqfd& irqfd : irqfds_) {
     kernel_.Violation("vm closed before its irqfd " + std::to_string(irqfd.spi));
   }
+  if (!ioeventfds_.empty()) kernel_.Violation("vm closed before its ioeventfds");
   for (FakeVcpu* vcpu : kernel_.All<FakeVcpu>()) {
     if (vcpu->vm() != this) continue;
     kernel_.Violation("vm closed before its " + vcpu->name());

@@ -38,6 +38,12 @@ struct FakeIrqfd {
   std::uint32_t spi;
 };
 
+struct FakeIoeventfd {
+  int eventfd;
+  std::uint64_t address;
+  std::uint32_t length;
+};
+
 class FakeVcpu;
 class FakeVgic;
 
@@ -50,6 +56,9 @@ class FakeVm final : public FakeObject {
 
   [[nodiscard]] const std::deque<FakeMemslot>& memslots() const { return memslots_; }
   [[nodiscard]] const std::deque<FakeIrqfd>& irqfds() const { return irqfds_; }
+  // Whether an ioeventfd takes this write of the guest; it is signalled then.
+  [[nodiscard]] bool TakesWrite(const kvm_run& run) const;
+  [[nodiscard]] const std::deque<FakeIoeventfd>& ioeventfds() const { return ioeventfds_; }
   [[nodiscard]] unsigned ipa_bits() const { return ipa_bits_; }
   [[nodiscard]] std::size_t vcpus() const { return vcpu_ids_.size(); }
   FakeVgic* vgic = nullptr;  // null before it is made
@@ -60,6 +69,7 @@ class FakeVm final : public FakeObject {
   long CreateVcpu(unsigned long id);
   long SetMemory(const kvm_userspace_memory_region& region);
   long SetIrqfd(const kvm_irqfd& args);
+  long SetIoeventfd(const kvm_ioeventfd& args);
   long SetIrqLine(const kvm_irq_level& line);
   long CreateDevice(void* argument);
 
@@ -67,6 +77,7 @@ class FakeVm final : public FakeObject {
   unsigned ipa_bits_;
   std::deque<FakeMemslot> memslots_;
   std::deque<FakeIrqfd> irqfds_;
+  std::deque<FakeIoeventfd> ioeventfds_;
   std::set<unsigned long> vcpu_ids_;
 };
 
@@ -113,6 +124,7 @@ class FakeVcpu final : public FakeObject {
   long SetAttribute(const kvm_device_attr& attr);
   long GetRegister(const kvm_one_reg& reg) const;
   int Enter();
+  int RunUntilExit();
   int WaitForSignal();
   void FinishRead();
 

@@ -27,6 +27,7 @@ const std::map<unsigned long, const char*>& Names() {
       {KVM_ENABLE_CAP, "KVM_ENABLE_CAP"},
       {KVM_IRQ_LINE, "KVM_IRQ_LINE"},
       {KVM_IRQFD, "KVM_IRQFD"},
+      {KVM_IOEVENTFD, "KVM_IOEVENTFD"},
       {KVM_CREATE_DEVICE, "KVM_CREATE_DEVICE"},
       {KVM_SET_DEVICE_ATTR, "KVM_SET_DEVICE_ATTR"},
       {KVM_GET_DEVICE_ATTR, "KVM_GET_DEVICE_ATTR"},
@@ -96,6 +97,11 @@ std::string DescribeArgument(unsigned long request, const void* argument) {
       const bool resample = (irqfd.flags & KVM_IRQFD_FLAG_RESAMPLE) != 0;
       return std::string(deassign ? " deassign" : " assign") + (resample ? " resample" : "") +
              " spi " + std::to_string(irqfd.gsi);
+    }
+    case KVM_IOEVENTFD: {
+      const auto ioeventfd = CopyIn<kvm_ioeventfd>(argument);
+      const bool deassign = (ioeventfd.flags & KVM_IOEVENTFD_FLAG_DEASSIGN) != 0;
+      return std::string(deassign ? " deassign " : " assign ") + Hex(ioeventfd.addr);
     }
     case VFIO_DEVICE_SET_IRQS:
       return DescribeIrqs(CopyIn<vfio_irq_set>(argument), argument);

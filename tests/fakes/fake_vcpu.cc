@@ -172,8 +172,17 @@ int FakeVcpu::WaitForSignal() {
 }
 
 int FakeVcpu::Run() {
-  VcpuExit next;
   const Running running(running_);
+  while (true) {
+    const int error = RunUntilExit();
+    const std::scoped_lock lock(kernel_.mutex_);
+    // As an ioeventfd takes it, the guest goes on.
+    if (error != 0 || !vm_->TakesWrite(*run_)) return error;
+  }
+}
+
+int FakeVcpu::RunUntilExit() {
+  VcpuExit next;
   {
     const std::scoped_lock lock(kernel_.mutex_);
     if (const int error = Enter(); error != 0) return error;

@@ -42,7 +42,8 @@ bool IsHarmless(const std::string& call) {
 // standard error, and closing the device and the VM does what they could not.
 bool IsTakeDown(const std::string& call) {
   return call.ends_with(" mask") || call.ends_with(" off") || call.ends_with("unmask no eventfd") ||
-         call.starts_with("KVM_IRQFD deassign") || call.starts_with("unlink");
+         call.starts_with("KVM_IRQFD deassign") || call.starts_with("KVM_IOEVENTFD deassign") ||
+         call.starts_with("unlink");
 }
 
 // How a start is made.
@@ -68,6 +69,8 @@ void Prepare(Board& board, const Start& start) {
   board.config.memory.lock = true;
   board.config.console.enabled = true;
   board.config.console.input = false;
+  board.config.disks = {{.path = board.host.Write("disk", std::string(4096, 'D'))}};
+  board.config.rng.enabled = true;
   board.config.boot.initrd = board.host.Write("initrd", "an initial file system");
   for (int boot = 0; boot < start.resets; ++boot) board.kernel.Script(0, {fakes::Reset()});
   board.kernel.Script(0, {fakes::PowerOff()});

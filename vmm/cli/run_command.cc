@@ -15,6 +15,7 @@
 #include "arch/arm64/guest_source.h"
 #include "arch/arm64/guest_tree.h"
 #include "arch/arm64/layout.h"
+#include "devices/virtio/disk_image.h"
 #include "vmm/fdt/overlay.h"
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
@@ -56,6 +57,7 @@ std::vector<std::filesystem::path> OwnFiles(const VmConfig& config) {
   std::vector<std::filesystem::path> files = config.boot.overlays;
   files.push_back(config.boot.kernel);
   if (config.boot.initrd) files.push_back(*config.boot.initrd);
+  for (const DiskConfig& disk : config.disks) files.push_back(disk.path);
   // May hold the RAM of a killed machine, whose devices still write to it.
   if (config.memory.identity_file) files.emplace_back(*config.memory.identity_file);
   return files;
@@ -160,9 +162,18 @@ Prepared Prepare(const VmConfig& config, HostKernel& kernel, const HostSysfs& sy
   return {std::move(kvm), std::move(images), std::move(opened), std::move(plan)};
 }
 
-void Show(const CommandLine& line, const Prepared& prepared) {
+// Whether each can be opened, and is nobody else's.
+void CheckDisks(HostKernel& kernel, const VmConfig& config) {
+  for (const DiskConfig& disk : config.disks) {
+    const DiskImage image(
+        kernel, {.path = disk.path.string(), .readonly = disk.readonly, .direct = disk.direct});
+  }
+}
+
+void Show(const CommandLine& line, HostKernel& kernel, const Prepared& prepared) {
   // A run finds out by itself, without the time that a virtual machine to ask takes.
   CheckGic(prepared.kvm, prepared.plan);
+  CheckDisks(kernel, prepared.plan.config);
   const std::vector<std::byte> tree = BuildGuestTree(prepared.plan, {});
   if (line.command == Command::kPrintPlan) {
     std::fputs(FormatPlan(prepared.plan).c_str(), stdout);
@@ -294,7 +305,7 @@ int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
   CheckOutputs(line, config);
   try {
     if (line.command != Command::kRun) {
-      Show(line, Prepare(config, kernel, sysfs, clock));
+      Show(line, kernel, Prepare(config, kernel, sysfs, clock));
       statistics.startup = clock.phases();
       WriteStatistics(line, statistics, 0, "not-run");
       return 0;

@@ -12,8 +12,8 @@
 
 namespace microvm {
 
-// The program's one event loop, run by the main thread: signals, console, timers and the end of
-// the guest. Device interrupts and guest memory never pass through it.
+// The program's one event loop, run by the main thread: signals, console, timers, virtio devices
+// and the end of the guest. Interrupts of passed-through devices never pass through it.
 class EventLoop : public asio::io_context {
  public:
   // Throws a chain with the remedy if the kernel gives no io_uring.

@@ -14,6 +14,7 @@
 #include "vmm/kvm/vcpu.h"
 #include "vmm/machine/fifo_section.h"
 #include "vmm/machine/vcpu_thread.h"
+#include "vmm/machine/virtio_devices.h"
 #include "vmm/memory/guest_memory.h"
 #include "vmm/plan/vm_plan.h"
 
@@ -27,6 +28,7 @@ struct BootParts {
   const BootImages& images;
   const GuestMemory& memory;
   std::vector<std::unique_ptr<VfioPlatformDevice>>& devices;
+  VirtioDevices& virtio;
   Pl011Host& console_host;
   LogBudget& refused_log;      // accesses that no device takes
   LogBudget& undecodable_log;  // accesses that cannot be decoded
@@ -91,6 +93,7 @@ class GuestBoot {
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::optional<KvmDevice> gic_;
   std::vector<std::unique_ptr<ArmedInterrupt>> interrupts_;
+  std::vector<VirtioConnection> virtio_connections_;
   std::deque<VcpuExits> exits_;
   std::vector<std::unique_ptr<VcpuThread>> threads_;
 };

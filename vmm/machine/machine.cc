@@ -69,6 +69,7 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
       devices_(MakeDevices(plan, std::move(opened.devices))),
       watch_(kernel, sysfs, devices_),
       look_timer_(loop_),
+      virtio_(loop_, kernel, plan, memory_.ram()),
       stop_signals_(stop_signals),
       stop_descriptor_(loop_, DuplicateForLoop(stop_signals.fd())),
       vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }),
@@ -157,6 +158,7 @@ StopReason Machine::RunBoot() {
                         .images = images_,
                         .memory = memory_,
                         .devices = devices_,
+                        .virtio = virtio_,
                         .console_host = console_,
                         .refused_log = refused_log_,
                         .undecodable_log = undecodable_log_};
@@ -181,6 +183,7 @@ StopReason Machine::RunBoot() {
   while (!stop_reason_) loop_.run_one();
   look_timer_.cancel();
   guest.Join();
+  virtio_.Reset();
   vcpu_stop_ = kNothing;
   console_.Drain();
   console_.Attach(nullptr);
@@ -244,6 +247,7 @@ void Machine::DivertInterrupts() {
 }
 
 void Machine::CollectDevices() {
+  statistics_.virtio = virtio_.statistics();
   for (std::size_t index = 0; index < devices_.size(); ++index) {
     const auto& device = devices_[index];
     const DeviceCounts& counts = counts_[index];

@@ -18,6 +18,7 @@
 #include "vmm/machine/loop_event.h"
 #include "vmm/machine/statistics.h"
 #include "vmm/machine/stop_signals.h"
+#include "vmm/machine/virtio_devices.h"
 #include "vmm/memory/guest_memory.h"
 #include "vmm/passthrough/passthrough.h"
 #include "vmm/plan/vm_plan.h"
@@ -77,6 +78,7 @@ class Machine {
   std::vector<std::unique_ptr<VfioPlatformDevice>> devices_;
   InterruptWatch watch_;
   asio::steady_timer look_timer_;
+  VirtioDevices virtio_;
   StopSignals& stop_signals_;
   asio::posix::stream_descriptor stop_descriptor_;
   // What a vCPU thread asks for, until the loop has seen it; kNothing is a value of its own.

@@ -35,6 +35,19 @@ void AppendDevice(std::string& json, const DeviceStatistics& device) {
   json += "}";
 }
 
+void AppendVirtio(std::string& json, const VirtioStatistics& device) {
+  if (json.back() != '[') json += ',';
+  json += "\n  {\"name\":" + Quoted(device.name);
+  AppendNumber(json, "requests", device.requests);
+  AppendNumber(json, "bytes_read", device.bytes_read);
+  AppendNumber(json, "bytes_written", device.bytes_written);
+  AppendNumber(json, "errors", device.errors);
+  AppendNumber(json, "notifications", device.notifications);
+  AppendNumber(json, "interrupts", device.interrupts);
+  AppendNumber(json, "failures", device.failures);
+  json += "}";
+}
+
 }  // namespace
 
 const char* ToString(StopReason reason) {
@@ -95,6 +108,8 @@ std::string FormatJson(const Statistics& statistics) {
   json += "},\n\"refused_accesses\":" + std::to_string(statistics.refused_accesses) +
           ",\n\"devices\":[";
   for (const DeviceStatistics& device : statistics.devices) AppendDevice(json, device);
+  json += "],\n\"virtio\":[";
+  for (const VirtioStatistics& device : statistics.virtio) AppendVirtio(json, device);
   return json + "]}\n";
 }
 

@@ -56,6 +56,18 @@ struct DeviceStatistics {
   std::uint64_t rearmed_interrupts = 0;  // found masked for good, and unmasked
 };
 
+// A device of ours that the guest's virtio drivers drive.
+struct VirtioStatistics {
+  std::string name;
+  std::uint64_t requests = 0;
+  std::uint64_t bytes_read = 0;  // by the guest
+  std::uint64_t bytes_written = 0;
+  std::uint64_t errors = 0;         // requests that were answered with one
+  std::uint64_t notifications = 0;  // wake-ups of the event loop by the guest's
+  std::uint64_t interrupts = 0;
+  std::uint64_t failures = 0;  // times the guest broke the rules, and was told to reset the device
+};
+
 struct Phase {
   const char* name;
   std::uint64_t ns;
@@ -74,6 +86,7 @@ struct Statistics {
   VcpuDelays vcpu_delays;                                         // the same
   std::uint64_t refused_accesses = 0;
   std::vector<DeviceStatistics> devices;
+  std::vector<VirtioStatistics> virtio;
 };
 
 // Adds one vCPU's exits and delays to the totals.

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/virtio_devices.h"
+
+#include "devices/virtio/block_device.h"
+#include "devices/virtio/entropy_device.h"
+
+namespace microvm {
+namespace {
+
+std::unique_ptr<VirtioDevice> MakeDevice(HostKernel& kernel, const VmConfig& config,
+                                         const PlannedVirtio& plan, const LoopEvent* ended) {
+  if (plan.kind == PlannedVirtio::Kind::kRng) return std::make_unique<EntropyDevice>();
+  const DiskConfig& disk = config.disks[plan.index];
+  return std::make_unique<BlockDevice>(
+      DiskImage(kernel,
+                {.path = disk.path.string(), .readonly = disk.readonly, .direct = disk.direct}),
+      BlockOptions{.serial = disk.serial, .queues = disk.queues}, ended->eventfd());
+}
+
+}  // namespace
+
+VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& config,
+                       const PlannedVirtio& plan, const GuestRam& ram)
+    : plan_(plan),
+      interrupt_(MakeEventFd(kernel)),
+      notified_(loop, kernel, [this] { transport_.OnNotified(); }),
+      ended_(plan.kind == PlannedVirtio::Kind::kDisk
+                 ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnEnded(); })
+                 : nullptr),
+      device_(MakeDevice(kernel, config, plan, ended_.get())),
+      transport_(plan.name, *device_, ram, {notified_.eventfd(), interrupt_}) {}
+
+VirtioDevices::VirtioDevices(EventLoop& loop, HostKernel& kernel, const VmPlan& plan,
+                             const GuestRam& ram) {
+  for (const PlannedVirtio& device : plan.virtio) {
+    slots_.push_back(std::make_unique<VirtioSlot>(loop, kernel, plan.config, device, ram));
+  }
+}
+
+void VirtioDevices::Map(MmioBus& bus) {
+  for (const auto& slot : slots_) bus.Map(slot->plan().registers, slot->transport());
+}
+
+std::vector<VirtioConnection> VirtioDevices::Connect(const Vm& vm) {
+  std::vector<VirtioConnection> connections;
+  for (const auto& slot : slots_) {
+    const GuestAddress notify{slot->plan().registers.start().value + MmioTransport::kQueueNotify};
+    WithContext(Error(slot->plan().name), [&] {
+      connections.push_back(
+          {Ioeventfd(vm, notify, slot->notification(), disconnect_log_),
+           Irqfd::Edge(vm, slot->plan().spi, slot->interrupt(), disconnect_log_)});
+    });
+  }
+  return connections;
+}
+
+void VirtioDevices::Reset() noexcept {
+  for (const auto& slot : slots_) slot->transport().Reset();
+}
+
+std::vector<VirtioStatistics> VirtioDevices::statistics() const {
+  std::vector<VirtioStatistics> all;
+  for (const auto& slot : slots_) {
+    const VirtioCounts counts = slot->transport().counts();
+    all.push_back({.name = slot->plan().name,
+                   .requests = counts.requests,
+                   .bytes_read = counts.traffic.bytes_read,
+                   .bytes_written = counts.traffic.bytes_written,
+                   .errors = counts.traffic.errors,
+                   .notifications = counts.notifications,
+                   .interrupts = counts.interrupts,
+                   .failures = counts.failures});
+  }
+  return all;
+}
+
+}  // namespace microvm

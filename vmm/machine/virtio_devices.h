@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "devices/mmio_bus.h"
+#include "devices/virtio/mmio_transport.h"
+#include "vmm/host/log_budget.h"
+#include "vmm/kvm/ioeventfd.h"
+#include "vmm/kvm/irqfd.h"
+#include "vmm/machine/event_loop.h"
+#include "vmm/machine/loop_event.h"
+#include "vmm/machine/statistics.h"
+#include "vmm/plan/vm_plan.h"
+
+namespace microvm {
+
+// One virtio device, its eventfds, and the loop's part in it.
+class VirtioSlot {
+ public:
+  // `plan` and `ram` outlive it. Throws a chain.
+  VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& config, const PlannedVirtio& plan,
+             const GuestRam& ram);
+
+  [[nodiscard]] const PlannedVirtio& plan() const { return plan_; }
+  [[nodiscard]] const Fd& notification() const { return notified_.eventfd(); }
+  [[nodiscard]] const Fd& interrupt() const { return interrupt_; }
+  [[nodiscard]] MmioTransport& transport() { return transport_; }
+
+ private:
+  const PlannedVirtio& plan_;
+  Fd interrupt_;
+  LoopEvent notified_;
+  std::unique_ptr<LoopEvent> ended_;  // of a device whose requests may take a while
+  std::unique_ptr<VirtioDevice> device_;
+  MmioTransport transport_;
+};
+
+// What a virtio device and a boot of the guest have to do with each other without user space.
+struct VirtioConnection {
+  Ioeventfd notification;
+  Irqfd interrupt;
+};
+
+// A machine's virtio devices. They outlive the boots of its guest, each of which maps and connects
+// them anew and ends with a reset; their disks stay open and locked. The loop's thread.
+class VirtioDevices {
+ public:
+  // Throws a chain; `plan` and `ram` outlive it.
+  VirtioDevices(EventLoop& loop, HostKernel& kernel, const VmPlan& plan, const GuestRam& ram);
+
+  void Map(MmioBus& bus);
+  // Once the VM's interrupt controller is initialised; the VM outlives what this returns.
+  [[nodiscard]] std::vector<VirtioConnection> Connect(const Vm& vm);
+  // When no vCPU runs: nothing of the guest's memory is used any more when it returns.
+  void Reset() noexcept;
+
+  [[nodiscard]] std::vector<VirtioStatistics> statistics() const;
+
+ private:
+  std::vector<std::unique_ptr<VirtioSlot>> slots_;
+  LogBudget disconnect_log_;
+};
+
+}  // namespace microvm
