@@ -68,6 +68,71 @@ poweroff -f
 """
 
 
+# Of the guest with virtio devices.
+VIRTIO_INIT = """#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+word() { sed -n "s/.*$1=\\([^ ]*\\).*/\\1/p" /proc/cmdline; }
+case $(word test) in
+  wait) echo ready; exec sleep 1000 ;;
+  shell) echo ready; exec setsid cttyhack sh ;;
+  read) echo "read=$(md5sum </dev/vda)" ;;
+  io)
+    echo "serial=$(cat /sys/block/vda/serial)"
+    echo "readonly=$(cat /sys/block/vda/ro) $(cat /sys/block/vdb/ro)"
+    echo "queues=$(ls /sys/block/vda/mq | wc -l)"
+    echo "read=$(head -c 8388608 /dev/vda | md5sum)"
+    head -c 2097152 /dev/urandom >/data
+    echo "wrote=$(md5sum </data)"
+    dd if=/data of=/dev/vda bs=4k count=256 seek=256 oflag=direct 2>/dev/null
+    dd if=/data of=/dev/vda bs=128k count=8 skip=8 seek=16 conv=fsync 2>/dev/null
+    echo 3 >/proc/sys/vm/drop_caches
+    echo "again=$(dd if=/dev/vda bs=64k count=32 skip=16 iflag=direct 2>/dev/null | md5sum)"
+    dd if=/data of=/dev/vdb bs=512 count=1 conv=fsync 2>/dev/null && echo write_to_readonly=done ||
+      echo write_to_readonly=refused
+    echo "source=$(cat /sys/class/misc/hw_random/rng_current)"
+    for number in 1 2; do
+      echo "random$number=$(dd if=/dev/hwrng bs=512 count=1 2>/dev/null | md5sum)"
+    done
+    grep virtio /proc/interrupts ;;
+  reboot)
+    boot=$(head -c 1 /dev/vda | tr -d '\\0')
+    echo "boot=${boot:-0}"
+    printf $((${boot:-0} + 1)) | dd of=/dev/vda conv=notrunc,fsync 2>/dev/null
+    for reader in 1 2; do
+      while :; do dd if=/dev/vda of=/dev/null bs=64k iflag=direct 2>/dev/null; done &
+    done
+    sleep 0.5
+    [ "${boot:-0}" -ge 5 ] || reboot -f ;;
+  rebind)
+    cd /sys/bus/virtio/drivers/virtio_blk
+    for device in virtio*; do
+      for time in 1 2 3 4 5 6 7 8 9 10; do
+        dd if=/dev/vda of=/dev/null bs=4k iflag=direct 2>/dev/null &
+        sleep 0.05
+        echo $device >unbind
+        echo $device >bind
+        wait
+        echo "again=$(md5sum </dev/vda)"
+      done
+    done ;;
+  write)
+    block=0
+    while :; do
+      echo $block | dd of=/dev/vda bs=4k seek=$block conv=notrunc,fsync 2>/dev/null
+      echo "written=$block"
+      block=$((block + 1))
+    done ;;
+  fill)
+    dd if=/dev/zero of=/dev/vda bs=64k count=1 oflag=direct 2>/dev/null && echo first=ok
+    dd if=/dev/zero of=/dev/vda bs=64k seek=1 oflag=direct 2>/dev/null && echo fill=done ||
+      echo fill=failed ;;
+esac
+poweroff -f
+"""
+
+
 def guest_initrd(image, init=GUEST_INIT, programs=()):
     """The file system of the tests' Linux guest; programs: those of unpacked packages, with their folders."""
     archive = Archive()
@@ -77,7 +142,7 @@ def guest_initrd(image, init=GUEST_INIT, programs=()):
     archive.file("/bin/busybox", pathlib.Path(image["busybox"]).read_bytes(), True)
     for applet in ("sh", "mount", "sed", "grep", "awk", "sleep", "setsid", "cttyhack", "stty", "cat",
                    "reboot", "poweroff", "nproc", "echo", "dmesg", "ifconfig", "ping", "wget", "md5sum",
-                   "tr"):
+                   "tr", "dd", "head", "wc", "ls", "printf"):
         archive.link(f"/bin/{applet}", "busybox")
     archive.file("/init", init, True)
     for name, root in programs:
@@ -126,6 +191,8 @@ def test_files(image, suite):
     archive.file("/t/power-off.initrd", power_off_initrd(image))
     if suite == "system-virt":
         archive.file("/t/microvm-bench", pathlib.Path(image["bench"]).read_bytes(), True)
+    if suite == "system-virtio":
+        archive.file("/t/virtio.initrd", guest_initrd(image, VIRTIO_INIT))
     if suite == "system-versal":
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
     if suite == "figures":

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks and entropy of Linux guests, by its own virtio drivers: what both ends see of them."""
+
+import re
+import tempfile
+
+from board import BoardKind
+from host import Finished, Machine, configuration, statistics
+from suite import at_least, at_most, equal, test, true
+
+MIB = 1 << 20
+_host_disk = tempfile.NamedTemporaryFile(prefix="microvm-disk-")  # gone with the tests
+
+
+def host_disk():
+    """A disk of the host's own, which is on no file system in memory."""
+    _host_disk.truncate(8 * MIB)
+    return ["-drive", f"file={_host_disk.name},if=none,id=disk,format=raw",
+            "-device", "virtio-blk-device,drive=disk"]
+
+
+BOARD = BoardKind("virt", ("--smp", "1"), arguments=host_disk)
+DISK = "/tmp/disk.raw"
+
+
+def linux(script, disks, extra="", cpus=1):
+    tables = "".join(f'[[disk]]\npath = "{path}"\n' + "".join(f"{line}\n" for line in lines)
+                     for path, *lines in disks)
+    return configuration(f"console=ttyAMA0 quiet test={script}", memory="64M", kernel="/t/Image",
+                         initrd="/t/virtio.initrd", platform=(), cpus=cpus) + tables + extra
+
+
+def make_disk(board, path=DISK, mib=8):
+    """A file of bytes that are nowhere the same; its checksum."""
+    return board.read(f"head -c {mib * MIB} /dev/urandom >{path}; md5sum <{path}").split()[0]
+
+
+def told(text, name):
+    """What the guest said of this, once."""
+    found = re.findall(rf"^{name}=(.*)$", text, re.MULTILINE)
+    equal(f"times the guest says {name}", len(found), 1)
+    return found[0].strip()
+
+
+def io(board, disk, *lines):
+    """The guest reads all of a disk, writes 2 MiB of it in pieces of 4 KiB and 128 KiB, and reads them again."""
+    before = board.read(f"head -c {8 * MIB} {disk} | md5sum").split()[0]
+    other = make_disk(board, "/tmp/other.raw", 1)
+    run = Finished(board, linux("io", [(disk, 'serial = "ECU-0001"', "queues = 2", *lines),
+                                       ("/tmp/other.raw", "readonly = true")], "[rng]\n", 2), 240)
+    equal("exit status", run.status, 0)
+    equal("serial", told(run.output, "serial"), "ECU-0001")
+    equal("readonly", told(run.output, "readonly"), "0 1")
+    equal("queues", told(run.output, "queues"), "2")
+    equal("read", told(run.output, "read"), f"{before} -".replace(" ", "  "))
+    equal("written, in the guest", told(run.output, "again"), told(run.output, "wrote"))
+    equal("written, on the host", board.read(f"dd if={disk} bs=1M skip=1 count=2 2>/dev/null | md5sum"),
+          told(run.output, "wrote") + "\n")
+    equal("a read-only disk", told(run.output, "write_to_readonly"), "refused")
+    equal("its content", board.read("md5sum </tmp/other.raw").split()[0], other)
+    true("entropy differs", told(run.output, "random1") != told(run.output, "random2"), run)
+    equal("source", told(run.output, "source"), "virtio_rng.0")
+    return run
+
+
+@test("system-virtio", BOARD)
+def both_ends(board):
+    """What a guest reads and writes of a file is what the host has, by checksums at both ends."""
+    make_disk(board)
+    run = io(board, DISK)
+    disk, other, rng = run.statistics["virtio"]
+    equal("names", [disk["name"], other["name"], rng["name"]], ["disk0", "disk1", "rng"])
+    at_least("bytes read", disk["bytes_read"], 10 * MIB)
+    equal("bytes written", disk["bytes_written"], 2 * MIB)
+    equal("bytes written to the other", other["bytes_written"], 0)
+    at_least("random bytes", rng["bytes_read"], 1024)
+    for device in (disk, other, rng):
+        equal(f"errors of {device['name']}", (device["errors"], device["failures"]), (0, 0))
+        at_most(f"interrupts of {device['name']}", device["interrupts"], device["requests"])
+    # Edges that meet are one: the guest takes no more than there were.
+    taken = [sum(map(int, line.split()[1:3])) for line in run.output.splitlines()
+             if re.search(r"^ *\d+:.*virtio", line)]
+    equal("interrupt lines", len(taken), 3)
+    for device, count in zip((disk, other, rng), taken):
+        at_most(f"interrupts of {device['name']} in the guest", count, device["interrupts"])
+        at_least(f"interrupts of {device['name']} in the guest", count, device["interrupts"] * 0.9)
+
+
+@test("system-virtio", BOARD)
+def block_device(board):
+    """The same with a disk of the host's, past its page cache."""
+    io(board, "/dev/vda", "direct = true")
+    io(board, "/dev/vda")
+
+
+@test("system-virtio", BOARD)
+def one_writer(board):
+    """A second machine on a disk that is written is refused; readers share one."""
+    make_disk(board, mib=1)
+    machine = Machine(board, linux("wait", [(DISK,)]))
+    machine.wait_for("ready", 60)
+    board.write("/tmp/second.toml", linux("wait", [(DISK, "readonly = true")]))
+    result = board.run("microvm --config /tmp/second.toml --check 2>&1")
+    equal("exit status", result.status, 1)
+    true("the reason", "another process writes to it" in result.output, result)
+    machine.signal("TERM")
+    equal("exit status", machine.wait(), 0)
+    machine = Machine(board, linux("wait", [(DISK, "readonly = true")]))
+    machine.wait_for("ready", 60)
+    result = board.run("microvm --config /tmp/second.toml --check 2>&1")
+    equal("exit status of a second reader", result.status, 0)
+    machine.signal("TERM")
+    equal("exit status", machine.wait(), 0)
+
+
+@test("system-virtio", BOARD)
+def reboots(board):
+    """Five reboots with the disk in use: each boot finds what the one before wrote."""
+    board.read(f"head -c {MIB} /dev/zero >{DISK}")
+    run = Finished(board, linux("reboot", [(DISK, "queues = 2")], "[rng]\n", 2), 300)
+    equal("exit status", run.status, 0)
+    equal("boots the guest counts", re.findall(r"^boot=(\d+)", run.output, re.M), list("012345"))
+    equal("boots", run.statistics["boots"], 6)
+    equal("count on the disk", board.read(f"head -c 1 {DISK}"), "6")
+    equal("failures", [device["failures"] for device in run.statistics["virtio"]], [0, 0])
+
+
+@test("system-virtio", BOARD)
+def driver_again(board):
+    """A driver that is unbound and bound 10 times with the disk in use reads the same each time."""
+    before = make_disk(board, mib=1)
+    run = Finished(board, linux("rebind", [(DISK,)]), 240)
+    equal("exit status", run.status, 0)
+    equal("checksums", re.findall(r"^again=(\w+)", run.output, re.M), [before] * 10)
+    equal("failures", run.statistics["virtio"][0]["failures"], 0)
+
+
+@test("system-virtio", BOARD)
+def killed(board):
+    """kill -9 while a guest writes: what it was told is written is there, and the next start has the disk."""
+    board.read(f"head -c {8 * MIB} /dev/zero >{DISK}")
+    machine = Machine(board, linux("write", [(DISK,)]))
+    machine.wait_for("written=30", 60)
+    machine.signal("KILL")
+    machine.wait()
+    last = max(int(count) for count in re.findall(r"written=(\d+)", machine.output()))
+    # Each block holds its own number.
+    content = board.read(f"dd if={DISK} bs=4k count={last + 1} 2>/dev/null | tr -d '\\0' | tr '\\n' ' '")
+    equal("blocks", content.split(), [str(block) for block in range(last + 1)])
+    run = Finished(board, linux("read", [(DISK,)]), 120)
+    equal("exit status", run.status, 0)
+    equal("read again", told(run.output, "read"), board.read(f"md5sum <{DISK}").strip())
+
+
+@test("system-virtio", BOARD)
+def cut_off(board):
+    """A file that is cut off gives the guest I/O errors, and the machine lives on."""
+    make_disk(board, mib=4)
+    board.read("rm -f /tmp/in; mkfifo /tmp/in; exec 8<>/tmp/in")
+    machine = Machine(board, linux("shell", [(DISK,)]), stdin="/tmp/in")
+    machine.wait_for("ready", 60)
+    board.read(f"truncate -s 1M {DISK}")
+    board.read("echo 'dd if=/dev/vda of=/dev/null bs=64k skip=32 count=1 iflag=direct && echo read$((1+1));"
+               " dd if=/dev/zero of=/dev/vda bs=64k seek=32 count=1 oflag=direct && echo wrote$((1+1));"
+               " dd if=/dev/vda of=/dev/null bs=64k count=1 iflag=direct && echo first$((1+1));"
+               " poweroff -f' >/tmp/in")
+    equal("exit status", machine.wait(), 0)
+    board.read("exec 8>&-")
+    output = machine.output()
+    true("what is gone is not read", "read2" not in output, output)
+    true("nor written", "wrote2" not in output, output)
+    true("what is there is read", "first2" in output, output)
+    equal("size", board.read(f"stat -c %s {DISK}").strip(), str(MIB))
+    at_least("errors", statistics(board)["virtio"][0]["errors"], 2)
+
+
+@test("system-virtio", BOARD)
+def full(board):
+    """A file system of the host's that is full gives the guest I/O errors, and the machine lives on."""
+    board.read("mkdir -p /tmp/small && mount -t tmpfs -o size=1M none /tmp/small &&"
+               " truncate -s 4M /tmp/small/disk.raw")
+    run = Finished(board, linux("fill", [("/tmp/small/disk.raw",)]), 120)
+    board.read("umount /tmp/small")
+    equal("exit status", run.status, 0)
+    equal("the guest's write", told(run.output, "fill"), "failed")
+    equal("what there was room for", told(run.output, "first"), "ok")
+    at_least("errors", run.statistics["virtio"][0]["errors"], 1)
