@@ -21,7 +21,6 @@ enum Register : std::uint64_t {
   kQueueSize = 0x038,
   kQueueReady = 0x044,
   kInterruptStatus = 0x060,
-  kInterruptAcknowledge = 0x064,
   kStatus = 0x070,
   kQueueDescriptorsLow = 0x080,
   kQueueDescriptorsHigh = 0x084,
@@ -55,7 +54,7 @@ constexpr std::uint64_t kEventIndex = std::uint64_t{1} << 29;
 constexpr std::uint64_t kVersion1 = std::uint64_t{1} << 32;
 
 // 4.2.2: reasons in InterruptStatus.
-constexpr std::uint32_t kUsedBuffer = 1;
+constexpr std::uint32_t kUsedBuffer = MmioTransport::kUsedBufferSeen;
 constexpr std::uint32_t kConfigChange = 2;
 
 // How many requests are served before their ends are told, and the loop may see to other things.
@@ -86,7 +85,7 @@ MmioResult MmioTransport::Read(std::uint64_t offset, std::span<std::byte> out) n
   // 4.2.2.2: registers are read and written whole.
   if (out.size() != 4 || offset % 4 != 0) return MmioResult::kBadAccess;
   if (offset == kInterruptStatus) {
-    StoreRegister(out, interrupt_status_.load(std::memory_order_acquire));
+    StoreRegister(out, ReadInterruptStatus());
     return MmioResult::kOk;
   }
   bool known = true;
@@ -104,7 +103,7 @@ MmioResult MmioTransport::Write(std::uint64_t offset, std::span<const std::byte>
   if (in.size() != 4 || offset % 4 != 0 || offset >= kConfig) return MmioResult::kBadAccess;
   const auto value = static_cast<std::uint32_t>(LoadRegister(in));
   if (offset == kInterruptAcknowledge) {
-    interrupt_status_.fetch_and(~value, std::memory_order_acq_rel);
+    reported_.fetch_and(~value, std::memory_order_acq_rel);
     return MmioResult::kOk;
   }
   const std::scoped_lock lock(mutex_);
@@ -329,7 +328,9 @@ void MmioTransport::ResetLocked() noexcept {
   status_ = 0;
   device_features_select_ = driver_features_select_ = queue_select_ = 0;
   driver_features_ = 0;
-  interrupt_status_.store(0, std::memory_order_release);
+  DrainEventFd(events_.acknowledged);
+  news_.store(0, std::memory_order_release);
+  reported_.store(0, std::memory_order_release);
 }
 
 // Waits for requests in flight; of a queue that goes on they are given back.
@@ -349,9 +350,17 @@ void MmioTransport::Fail() noexcept {
 }
 
 void MmioTransport::Interrupt(std::uint32_t reason) noexcept {
-  interrupt_status_.fetch_or(reason, std::memory_order_acq_rel);
+  news_.fetch_or(reason, std::memory_order_acq_rel);
   ++counts_.interrupts;
   SignalEventFd(events_.interrupt);
+}
+
+std::uint32_t MmioTransport::ReadInterruptStatus() noexcept {
+  if (DrainEventFd(events_.acknowledged)) {
+    reported_.fetch_and(~kUsedBufferSeen, std::memory_order_acq_rel);
+  }
+  const std::uint32_t news = news_.exchange(0, std::memory_order_acq_rel);
+  return reported_.fetch_or(news, std::memory_order_acq_rel) | news;
 }
 
 VirtioCounts MmioTransport::counts() const {

@@ -28,6 +28,7 @@ struct VirtioCounts {
 struct VirtioEvents {
   const Fd& notification;  // has the event loop call OnNotified
   const Fd& interrupt;     // interrupts the guest
+  const Fd& acknowledged;  // signalled by KVM for what it takes of InterruptACK
 };
 
 // The registers of a virtio device (virtio 1.2, 4.2: MMIO, version 2), and its queues. The driver's
@@ -37,7 +38,9 @@ struct VirtioEvents {
 // The interrupt is an edge, each time a signal of the eventfd it was made with: a device with news
 // sets a bit of InterruptStatus before it raises one, and a driver clears the bits that it has read
 // before it looks at the queues, so that no news is lost between two edges. As a level it would
-// have to be lowered by the driver's acknowledgement and raised again by KVM's resampling.
+// have to be lowered by the driver's acknowledgement and raised again by KVM's resampling. So
+// nobody waits for an acknowledgement: it is looked for when InterruptStatus is read again, and
+// takes back what was read before, not what is new since.
 //
 // Registers are read and written by vCPU threads, the rest is the event loop's; one lock guards all
 // state but InterruptStatus. A reset, and a queue that is taken back, wait under it for requests
@@ -47,6 +50,10 @@ class MmioTransport final : public MmioDevice {
   static constexpr std::uint64_t kSizeBytes = 0x1000;
   // Offset of the register whose writes, of 4 bytes, notify the device.
   static constexpr std::uint64_t kQueueNotify = 0x050;
+  // Offset of InterruptACK, and the value, of 4 bytes, that KVM may take: that used buffers have
+  // been seen, which is what a driver writes after each interrupt.
+  static constexpr std::uint64_t kInterruptAcknowledge = 0x064;
+  static constexpr std::uint32_t kUsedBufferSeen = 1;
 
   // All of them outlive it.
   MmioTransport(std::string name, VirtioDevice& device, const GuestRam& ram,
@@ -88,12 +95,14 @@ class MmioTransport final : public MmioDevice {
   void Fail() noexcept;
   void PublishAll() noexcept;
   void Interrupt(std::uint32_t reason) noexcept;
+  [[nodiscard]] std::uint32_t ReadInterruptStatus() noexcept;
 
   const std::string name_;
   VirtioDevice& device_;
   const GuestRam& ram_;
   const VirtioEvents events_;
-  std::atomic<std::uint32_t> interrupt_status_{0};
+  std::atomic<std::uint32_t> news_{0};      // bits of InterruptStatus that were not read yet
+  std::atomic<std::uint32_t> reported_{0};  // those that were, and are not acknowledged
 
   mutable std::mutex mutex_;  // guards all below
   std::vector<Queue> queues_;

@@ -196,6 +196,33 @@ TEST_CASE("requests are served when the driver is ready and has notified") {
   CHECK(counts.notifications == 2);
 }
 
+TEST_CASE("an acknowledgement takes back what was read, and not what is new since") {
+  Served served;
+  VirtioGuest& guest = served.guest;
+  served.Request();
+  CHECK(guest.Read(0x60) == 1);
+  CHECK(guest.Read(0x60) == 1);  // until it is acknowledged
+  served.Request();
+  guest.Write(0x64, 1);
+  CHECK(guest.Read(0x60) == 1);
+  // The same by KVM.
+  SignalEventFd(guest.acknowledged);
+  CHECK(guest.Read(0x60) == 0);
+  served.Request();
+  CHECK(guest.Read(0x60) == 1);
+  served.Request();
+  SignalEventFd(guest.acknowledged);
+  CHECK(guest.Read(0x60) == 1);
+  // One of two bits, each for itself.
+  served.queue.Describe(0, {0, 16, kVirtqWrite, 0});
+  served.Request();
+  CHECK(guest.Read(0x60) == 3);
+  SignalEventFd(guest.acknowledged);
+  CHECK(guest.Read(0x60) == 2);
+  guest.Write(0x64, 2);
+  CHECK(guest.Read(0x60) == 0);
+}
+
 TEST_CASE("before DRIVER_OK nothing is served; what waits then is served") {
   ScriptedDevice device;
   VirtioGuest guest(device);

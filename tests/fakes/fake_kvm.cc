@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "tests/fakes/fake_vfio.h"
 #include "vmm/host/error.h"
@@ -136,14 +137,18 @@ long FakeVm::SetIrqfd(const kvm_irqfd& args) {
 
 // virt/kvm/eventfd.c: kvm_ioeventfd and ioeventfd_check_collision.
 long FakeVm::SetIoeventfd(const kvm_ioeventfd& args) {
+  constexpr std::uint32_t kKnown = KVM_IOEVENTFD_FLAG_DEASSIGN | KVM_IOEVENTFD_FLAG_DATAMATCH;
+  std::optional<std::uint64_t> value;
+  if ((args.flags & KVM_IOEVENTFD_FLAG_DATAMATCH) != 0) value = args.datamatch;
   if (args.len != 0 && args.len != 1 && args.len != 2 && args.len != 4 && args.len != 8) {
     return -EINVAL;
   }
   if (args.addr + args.len < args.addr) return -EINVAL;
-  if ((args.flags & ~std::uint32_t{KVM_IOEVENTFD_FLAG_DEASSIGN}) != 0) return -EINVAL;
+  if ((args.flags & ~kKnown) != 0) return -EINVAL;
   if (!kernel_.IsEventFd(args.fd)) return -EINVAL;
   const auto same = [&](const FakeIoeventfd& entry) {
-    return entry.address == args.addr && entry.length == args.len;
+    return entry.address == args.addr && entry.length == args.len &&
+           (!entry.value || !value || entry.value == value);
   };
   if ((args.flags & KVM_IOEVENTFD_FLAG_DEASSIGN) != 0) {
     const bool found = std::erase_if(ioeventfds_, [&](const FakeIoeventfd& entry) {
@@ -152,7 +157,7 @@ long FakeVm::SetIoeventfd(const kvm_ioeventfd& args) {
     return found ? 0 : -ENOENT;
   }
   if (std::any_of(ioeventfds_.begin(), ioeventfds_.end(), same)) return -EEXIST;
-  ioeventfds_.push_back({args.fd, args.addr, args.len});
+  ioeventfds_.push_back({args.fd, args.addr, args.len, value});
   return 0;
 }
 
@@ -160,6 +165,9 @@ bool FakeVm::TakesWrite(const kvm_run& run) const {
   if (run.exit_reason != KVM_EXIT_MMIO || run.mmio.is_write == 0) return false;
   for (const FakeIoeventfd& entry : ioeventfds_) {
     if (entry.address != run.mmio.phys_addr || entry.length != run.mmio.len) continue;
+    std::uint32_t written = 0;
+    std::memcpy(&written, &run.mmio.data[0], sizeof(written));
+    if (entry.value && *entry.value != written) continue;
     const std::uint64_t one = 1;
     return ::write(entry.eventfd, &one, sizeof(one)) == sizeof(one);
   }

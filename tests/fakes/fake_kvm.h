@@ -4,6 +4,7 @@
 #include <atomic>
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "tests/fakes/fake_kernel.h"
@@ -42,6 +43,7 @@ struct FakeIoeventfd {
   int eventfd;
   std::uint64_t address;
   std::uint32_t length;
+  std::optional<std::uint64_t> value;  // nothing: any
 };
 
 class FakeVcpu;

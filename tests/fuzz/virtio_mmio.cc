@@ -45,6 +45,7 @@ struct Fixture {
   LinuxKernel kernel;
   Fd notification = MakeEventFd(kernel);
   Fd interrupt = MakeEventFd(kernel);
+  Fd acknowledged = MakeEventFd(kernel);
   Fd ended = MakeEventFd(kernel);
   GuestRam guest{{AddressRange({kStart}, ram.bytes.size())}, ram.bytes};
   BlockDevice device{
@@ -85,7 +86,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static Fixture fixture;
   ram.bytes.fill(std::byte{0});
   MmioTransport transport("fuzz", fixture.device, fixture.guest,
-                          {fixture.notification, fixture.interrupt});
+                          {fixture.notification, fixture.interrupt, fixture.acknowledged});
   for (std::size_t at = 0; at + sizeof(Step) <= size; at += sizeof(Step)) {
     Step step{};
     std::memcpy(&step, data + at, sizeof(step));

@@ -127,8 +127,9 @@ TEST_CASE("a disk is read by the guest, again after a reboot, and given back at 
   CHECK(disk.failures == 0);
   // Notifications did not leave the guest; each boot had its own way for them and for interrupts.
   const auto log = board.kernel.log();
-  for (const char* call : {"KVM_IOEVENTFD assign 0x14000050", "KVM_IOEVENTFD deassign 0x14000050",
-                           "KVM_IRQFD assign spi 1", "KVM_IRQFD deassign spi 1"}) {
+  for (const char* call :
+       {"KVM_IOEVENTFD assign 0x14000050", "KVM_IOEVENTFD deassign 0x14000050",
+        "KVM_IOEVENTFD assign 0x14000064", "KVM_IRQFD assign spi 1", "KVM_IRQFD deassign spi 1"}) {
     CHECK(std::count(log.begin(), log.end(), call) == 2);
   }
   CHECK(fakes::OpenDescriptors() == descriptors);

@@ -78,6 +78,7 @@ case $(word test) in
   wait) echo ready; exec sleep 1000 ;;
   shell) echo ready; exec setsid cttyhack sh ;;
   read) echo "read=$(md5sum </dev/vda)" ;;
+  ticks) disk_ticks /dev/vda ;;
   io)
     echo "serial=$(cat /sys/block/vda/serial)"
     echo "readonly=$(cat /sys/block/vda/ro) $(cat /sys/block/vdb/ro)"
@@ -133,8 +134,9 @@ poweroff -f
 """
 
 
-def guest_initrd(image, init=GUEST_INIT, programs=()):
-    """The file system of the tests' Linux guest; programs: those of unpacked packages, with their folders."""
+def guest_initrd(image, init=GUEST_INIT, programs=(), own=()):
+    """The file system of the tests' Linux guest; programs: those of unpacked packages, with their folders; own: the
+    tests' own."""
     archive = Archive()
     archive.console()
     for folder in ("/proc", "/sys"):
@@ -145,6 +147,8 @@ def guest_initrd(image, init=GUEST_INIT, programs=()):
                    "tr", "dd", "head", "wc", "ls", "printf"):
         archive.link(f"/bin/{applet}", "busybox")
     archive.file("/init", init, True)
+    for name in own:
+        archive.file(f"/bin/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     for name, root in programs:
         archive.folder("/tmp")
         add_program(archive, root, name, "/bin")
@@ -197,6 +201,7 @@ def test_files(image, suite):
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
     if suite == "figures":
         archive.file("/t/largest.dtb", largest_tree())
+        archive.file("/t/disk.initrd", guest_initrd(image, VIRTIO_INIT, own=["disk_ticks"]))
         archive.file("/t/identity.initrd",
                      guest_initrd(image, IDENTITY_INIT, [("iperf3", image["iperf3"])]))
         add_program(archive, image["iperf3"], "iperf3", "/bin")

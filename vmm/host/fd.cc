@@ -57,9 +57,9 @@ void SignalEventFd(const Fd& eventfd) noexcept {
   [[maybe_unused]] const ssize_t written = ::write(eventfd.get(), &one, sizeof(one));
 }
 
-void DrainEventFd(const Fd& eventfd) noexcept {
+bool DrainEventFd(const Fd& eventfd) noexcept {
   std::uint64_t count = 0;
-  [[maybe_unused]] const ssize_t got = ::read(eventfd.get(), &count, sizeof(count));
+  return ::read(eventfd.get(), &count, sizeof(count)) > 0;
 }
 
 }  // namespace microvm

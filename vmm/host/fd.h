@@ -61,7 +61,7 @@ Fd MakeEventFd(HostKernel& kernel);
 // Adds one to an eventfd of MakeEventFd; does not block, and fails only when it is signalled already.
 void SignalEventFd(const Fd& eventfd) noexcept;
 
-// Forgets what an eventfd of MakeEventFd was signalled.
-void DrainEventFd(const Fd& eventfd) noexcept;
+// Forgets what an eventfd of MakeEventFd was signalled; true if it was.
+bool DrainEventFd(const Fd& eventfd) noexcept;
 
 }  // namespace microvm

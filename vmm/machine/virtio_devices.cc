@@ -23,12 +23,13 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
                        const PlannedVirtio& plan, const GuestRam& ram)
     : plan_(plan),
       interrupt_(MakeEventFd(kernel)),
+      acknowledged_(MakeEventFd(kernel)),
       notified_(loop, kernel, [this] { transport_.OnNotified(); }),
       ended_(plan.kind == PlannedVirtio::Kind::kDisk
                  ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnEnded(); })
                  : nullptr),
       device_(MakeDevice(kernel, config, plan, ended_.get())),
-      transport_(plan.name, *device_, ram, {notified_.eventfd(), interrupt_}) {}
+      transport_(plan.name, *device_, ram, {notified_.eventfd(), interrupt_, acknowledged_}) {}
 
 VirtioDevices::VirtioDevices(EventLoop& loop, HostKernel& kernel, const VmPlan& plan,
                              const GuestRam& ram) {
@@ -44,10 +45,14 @@ void VirtioDevices::Map(MmioBus& bus) {
 std::vector<VirtioConnection> VirtioDevices::Connect(const Vm& vm) {
   std::vector<VirtioConnection> connections;
   for (const auto& slot : slots_) {
-    const GuestAddress notify{slot->plan().registers.start().value + MmioTransport::kQueueNotify};
+    const std::uint64_t start = slot->plan().registers.start().value;
+    const GuestAddress notify{start + MmioTransport::kQueueNotify};
+    const GuestAddress acknowledge{start + MmioTransport::kInterruptAcknowledge};
     WithContext(Error(slot->plan().name), [&] {
       connections.push_back(
-          {Ioeventfd(vm, notify, slot->notification(), disconnect_log_),
+          {Ioeventfd(vm, notify, {}, slot->notification(), disconnect_log_),
+           Ioeventfd(vm, acknowledge, MmioTransport::kUsedBufferSeen, slot->acknowledged(),
+                     disconnect_log_),
            Irqfd::Edge(vm, slot->plan().spi, slot->interrupt(), disconnect_log_)});
     });
   }

@@ -26,11 +26,13 @@ class VirtioSlot {
   [[nodiscard]] const PlannedVirtio& plan() const { return plan_; }
   [[nodiscard]] const Fd& notification() const { return notified_.eventfd(); }
   [[nodiscard]] const Fd& interrupt() const { return interrupt_; }
+  [[nodiscard]] const Fd& acknowledged() const { return acknowledged_; }
   [[nodiscard]] MmioTransport& transport() { return transport_; }
 
  private:
   const PlannedVirtio& plan_;
   Fd interrupt_;
+  Fd acknowledged_;
   LoopEvent notified_;
   std::unique_ptr<LoopEvent> ended_;  // of a device whose requests may take a while
   std::unique_ptr<VirtioDevice> device_;
@@ -40,6 +42,7 @@ class VirtioSlot {
 // What a virtio device and a boot of the guest have to do with each other without user space.
 struct VirtioConnection {
   Ioeventfd notification;
+  Ioeventfd acknowledgement;
   Irqfd interrupt;
 };
 
