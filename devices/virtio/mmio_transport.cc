@@ -256,8 +256,9 @@ void MmioTransport::OnNotified() noexcept {
   const std::scoped_lock lock(mutex_);
   ++counts_.notifications;
   bool more = false;
-  for (std::uint16_t index = 0; index < queues_.size(); ++index) {
-    if (Serves() && queues_[index].ring.running() && Serve(index)) more = true;
+  for (std::size_t index = 0; index < queues_.size(); ++index) {
+    if (!Serves() || !queues_[index].ring.running()) continue;
+    if (Serve(static_cast<std::uint16_t>(index))) more = true;
   }
   device_.Submit();
   TakeEnded();

@@ -58,7 +58,8 @@ int CheckedIoctl(const Fd& fd, IoctlCode code, unsigned long argument = 0);
 // A non-blocking eventfd; throws std::system_error.
 Fd MakeEventFd(HostKernel& kernel);
 
-// Adds one to an eventfd of MakeEventFd; does not block, and fails only when it is signalled already.
+// Adds one to an eventfd of MakeEventFd; does not block, and fails only when it is signalled
+// already.
 void SignalEventFd(const Fd& eventfd) noexcept;
 
 // Forgets what an eventfd of MakeEventFd was signalled; true if it was.
