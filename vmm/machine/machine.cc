@@ -183,7 +183,6 @@ StopReason Machine::RunBoot() {
   while (!stop_reason_) loop_.run_one();
   look_timer_.cancel();
   guest.Join();
-  virtio_.Reset();
   vcpu_stop_ = kNothing;
   console_.Drain();
   console_.Attach(nullptr);
@@ -209,6 +208,7 @@ void Machine::OnVcpuStopped() {
 
 // One that cannot be brought to rest does not keep the others from it.
 void Machine::ResetDevices() {
+  virtio_.Reset();
   std::exception_ptr failure;
   for (const auto& device : devices_) {
     try {

@@ -56,7 +56,7 @@ class VirtioDevices {
   void Map(MmioBus& bus);
   // Once the VM's interrupt controller is initialised; the VM outlives what this returns.
   [[nodiscard]] std::vector<VirtioConnection> Connect(const Vm& vm);
-  // When no vCPU runs: nothing of the guest's memory is used any more when it returns.
+  // When there is no guest: nothing of the guest's memory is used any more when it returns.
   void Reset() noexcept;
 
   [[nodiscard]] std::vector<VirtioStatistics> statistics() const;
