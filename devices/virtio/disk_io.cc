@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <utility>
@@ -175,6 +176,8 @@ void DiskIo::Submit() noexcept {
     if (submitted < 0 && submitted != -EINTR && submitted != -EAGAIN) break;
   }
   io_uring_cq_eventfd_toggle(&ring_, true);
+  // Before the ring is looked at: what ended before signals are on again is seen there.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (io_uring_sq_ready(&ring_) == 0) staged_.clear();
 }
 

@@ -280,6 +280,7 @@ bool MmioTransport::Serve(std::uint16_t index) noexcept {
     switch (ring.Take(chain_)) {
       case SplitQueue::Next::kNothing:
         if (!ring.AwaitNotification()) return false;
+        ++served;  // an index that goes back and forth does not keep the loop here
         break;
       case SplitQueue::Next::kBroken:
         Fail();
