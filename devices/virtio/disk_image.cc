@@ -22,25 +22,59 @@ namespace {
 constexpr std::uint32_t kLargestBlock = 4096;
 constexpr std::uint32_t kSmallestBlock = 512;
 
+[[noreturn]] void RefuseKind() {
+  throw Error("it is neither a file nor a block device", "give 'path' one of them");
+}
+
+// Where that is known before, what is no disk is not opened: a FIFO would wait for its other end,
+// and some devices do something.
 int OpenFlags(const DiskOptions& options) {
   int flags = options.readonly ? O_RDONLY : O_RDWR;
   std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(options.path, error);
+  const bool is_block = std::filesystem::is_block_file(status);
+  if (std::filesystem::exists(status) && !is_block && !std::filesystem::is_regular_file(status)) {
+    RefuseKind();
+  }
   // Of a block device that is mounted, or another's, the kernel says so (EBUSY).
-  if (!options.readonly && std::filesystem::is_block_file(options.path, error)) flags |= O_EXCL;
+  if (!options.readonly && is_block) flags |= O_EXCL;
   return flags;
+}
+
+Fd OpenDisk(HostKernel& kernel, const DiskOptions& options, int flags) {
+  try {
+    return OpenFd(kernel, options.path, flags);
+  } catch (const std::exception& error) {
+    if (ErrnoOf(error) == EBUSY) {
+      std::throw_with_nested(
+          Error("the host uses it", "unmount it, or stop what has it: lsblk " + options.path));
+    }
+    std::throw_with_nested(
+        Error("it cannot be opened",
+              options.readonly
+                  ? "give 'path' a file or a block device that this user may read"
+                  : "give 'path' a file or a block device that this user may read and write, or "
+                    "write readonly = true"));
+  }
+}
+
+// Of the same file, whatever the path stands for by now.
+Fd OpenDirect(HostKernel& kernel, const Fd& fd, int flags) {
+  return WithContext(
+      Error("it cannot be used past the page cache",
+            "remove 'direct' if its file system has no O_DIRECT (tmpfs of older kernels)"),
+      [&] {
+        return OpenFd(kernel, "/proc/self/fd/" + std::to_string(fd.get()),
+                      (flags & ~O_EXCL) | O_DIRECT);
+      });
 }
 
 }  // namespace
 
 DiskImage::DiskImage(HostKernel& kernel, const DiskOptions& options) : readonly_(options.readonly) {
-  const std::string remedy =
-      options.readonly
-          ? "give 'path' a file or a block device that this user may read"
-          : "give 'path' a file or a block device that this user may read and write, or "
-            "write readonly = true";
-  WithContext(Error("disk " + options.path, remedy), [&] {
+  WithContext(Error("disk " + options.path), [&] {
     const int flags = OpenFlags(options);
-    fd_ = OpenFd(kernel, options.path, flags);
+    fd_ = OpenDisk(kernel, options, flags);
     Lock(kernel);
     struct stat status {};
     if (kernel.Fstat(fd_.get(), &status) != 0) ThrowErrno("fstat");
@@ -50,21 +84,20 @@ DiskImage::DiskImage(HostKernel& kernel, const DiskOptions& options) : readonly_
     } else if (S_ISBLK(status.st_mode)) {
       MeasureDevice();
     } else {
-      throw Error("it is neither a file nor a block device");
+      RefuseKind();
     }
     if (size_bytes_ == 0) {
       throw Error("it is empty", "give it its size: truncate -s 1G " + options.path);
     }
-    // Of the same file, whatever the path stands for by now.
-    const std::string same = "/proc/self/fd/" + std::to_string(fd_.get());
-    if (options.direct) direct_fd_ = OpenFd(kernel, same, (flags & ~O_EXCL) | O_DIRECT);
+    if (options.direct) direct_fd_ = OpenDirect(kernel, fd_, flags);
   });
 }
 
 void DiskImage::Lock(HostKernel& kernel) {
   if (kernel.Flock(fd_.get(), (readonly_ ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) return;
   if (errno != EWOULDBLOCK) ThrowErrno("flock");
-  throw Error(readonly_ ? "another process writes to it" : "another process has it",
+  throw Error(readonly_ ? "another process, or another of the machine's disks, writes to it"
+                        : "another process, or another of the machine's disks, has it",
               "a disk has one machine that writes to it, or any number that read: stop the other "
               "machine, or give each a copy");
 }

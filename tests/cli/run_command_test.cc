@@ -249,5 +249,28 @@ TEST_CASE("a wrong configuration is found before anything is opened") {
   CHECK(program.board.kernel.log().empty());
 }
 
+TEST_CASE("--check finds the same disk under two names") {
+  Program program;
+  const std::string disk = program.InFolder("disk");
+  WriteFile(disk, std::string(4096, 'D'));
+  std::filesystem::create_symlink(disk, program.InFolder("other"));
+  program.Configure("[[disk]]\npath = \"disk\"\n");
+  CHECK(program.Run(Command::kCheck) == 0);
+  program.Configure("[[disk]]\npath = \"disk\"\n[[disk]]\npath = \"other\"\n");
+  CHECK(Contains(fakes::ChainOf([&] { program.Run(Command::kCheck); }),
+                 "disk " + program.InFolder("other") +
+                     "\n  another process, or another of the machine's disks, has it\n"));
+}
+
+TEST_CASE("--stats does not overwrite a disk") {
+  Program program;
+  const std::string disk = program.InFolder("disk");
+  WriteFile(disk, std::string(4096, 'D'));
+  program.Configure("[[disk]]\npath = \"disk\"\n");
+  program.line.stats = disk;
+  CHECK(Contains(fakes::ChainOf([&] { program.Run(Command::kRun); }), "would overwrite"));
+  CHECK(ReadTextFile(disk) == std::string(4096, 'D'));
+}
+
 }  // namespace
 }  // namespace microvm

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -356,12 +357,12 @@ TEST_CASE("who writes to a disk has it alone; readers share it") {
   LinuxKernel kernel;
   {
     const DiskImage writer(kernel, {.path = file.path()});
-    CHECK(Contains(Complaint({.path = file.path()}), "another process has it"));
-    CHECK(Contains(Complaint({.path = file.path(), .readonly = true}), "another process writes"));
+    CHECK(Contains(Complaint({.path = file.path()}), "disks, has it"));
+    CHECK(Contains(Complaint({.path = file.path(), .readonly = true}), "disks, writes to it"));
   }
   const DiskImage reader(kernel, {.path = file.path(), .readonly = true});
   CHECK(Complaint({.path = file.path(), .readonly = true}) == "");
-  CHECK(Contains(Complaint({.path = file.path()}), "another process has it"));
+  CHECK(Contains(Complaint({.path = file.path()}), "disks, has it"));
 }
 
 TEST_CASE("what can be no disk is refused, by name and with the remedy") {
@@ -372,6 +373,11 @@ TEST_CASE("what can be no disk is refused, by name and with the remedy") {
   CHECK(Contains(Complaint({.path = folder.path(), .readonly = true}),
                  "it is neither a file nor a block device"));
   CHECK(Contains(Complaint({.path = "/dev/null"}), "it is neither a file nor a block device"));
+  // To open it would wait for a writer.
+  const std::string fifo = folder.path() / "fifo";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  CHECK(Contains(Complaint({.path = fifo, .readonly = true}),
+                 "it is neither a file nor a block device"));
 }
 
 }  // namespace

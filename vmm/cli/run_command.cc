@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <deque>
 #include <filesystem>
 #include <optional>
 #include <system_error>
@@ -162,11 +163,13 @@ Prepared Prepare(const VmConfig& config, HostKernel& kernel, const HostSysfs& sy
   return {std::move(kvm), std::move(images), std::move(opened), std::move(plan)};
 }
 
-// Whether each can be opened, and is nobody else's.
+// Whether each can be opened, and is nobody else's, nor another of the machine's own.
 void CheckDisks(HostKernel& kernel, const VmConfig& config) {
+  std::deque<DiskImage> images;
   for (const DiskConfig& disk : config.disks) {
-    const DiskImage image(
-        kernel, {.path = disk.path.string(), .readonly = disk.readonly, .direct = disk.direct});
+    images.emplace_back(
+        kernel,
+        DiskOptions{.path = disk.path.string(), .readonly = disk.readonly, .direct = disk.direct});
   }
 }
 
