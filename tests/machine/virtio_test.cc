@@ -147,6 +147,36 @@ TEST_CASE("a guest may end with requests under way") {
   CheckLeavesNothing(board);
 }
 
+// Where the file system is not in memory, the vCPU's thread waits for the host's disk.
+TEST_CASE("a driver may reset a disk that serves it, and start it again") {
+  Board board;
+  board.config.disks = {{.path = board.host.Write("disk", std::string(4096, 'D'))}};
+  std::vector<VcpuExit> script;
+  for (int round = 0; round < 20; ++round) {
+    script.push_back(fakes::MmioWrite(kFirstDevice + 0x70, 4, 0));
+    // All but the last are flushes, which are never done at once.
+    script.push_back(fakes::Meanwhile([&board, type = round < 19 ? 4U : 0U] {
+      std::memset(board.kernel.GuestRam() + kQueue, 0, 0x9000);
+      Store(board.kernel.GuestRam() + kDataOffset, type);
+    }));
+    for (VcpuExit& exit : Start(kFirstDevice)) script.push_back(std::move(exit));
+    AddDiskRead(board, script, kFirstDevice);
+  }
+  script.push_back(AwaitUsed(board));
+  std::string read;
+  script.push_back(fakes::Meanwhile([&] {
+    const auto* data = reinterpret_cast<char*>(board.kernel.GuestRam() + kDataOffset);
+    read.append(data + 0x50, 1).append(data + 0x100, 512);
+  }));
+  script.push_back(fakes::PowerOff());
+  board.kernel.Script(0, std::move(script));
+  const Board::Outcome outcome = board.Run();
+  CHECK(read == std::string(1, '\0') + std::string(512, 'D'));
+  REQUIRE(outcome.statistics.virtio.size() == 1);
+  CHECK(outcome.statistics.virtio[0].failures == 0);
+  CheckLeavesNothing(board);
+}
+
 TEST_CASE("entropy comes behind the disks") {
   Board board;
   board.config.disks = {{.path = board.host.Write("disk", std::string(4096, 'D'))}};
