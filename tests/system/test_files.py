@@ -51,7 +51,7 @@ case $(word test) in
   iperf)
     echo 1000000 >/proc/sys/net/core/rmem_max
     echo 1000000 >/proc/sys/net/core/wmem_max
-    for round in 1 2; do
+    for round in 1 2 3 4; do
       sleep 1
       iperf3 $(word iperf | tr , ' ') >/tmp/report && echo @@report && cat /tmp/report && echo @@end
     done

@@ -27,7 +27,7 @@ SHARE = 0.90
 # {direction: (iperf3's options, policy of the interrupts' threads)}; windows of fewer frames than the controllers'
 # rings hold, which a sender fills at once.
 DIRECTIONS = {"sends": ("-w 160K", "batch"), "receives": ("-w 320K --reverse", "other")}
-ROUNDS = 2
+ROUNDS = 4
 
 
 @dataclass
