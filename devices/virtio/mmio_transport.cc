@@ -2,6 +2,11 @@
 #include "devices/virtio/mmio_transport.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <utility>
+
+#include "vmm/memory/cache_maintenance.h"
 
 namespace microvm {
 namespace {
@@ -30,8 +35,9 @@ enum Register : std::uint64_t {
   kQueueUsedHigh = 0x0a4,
   kSharedMemorySelect = 0x0ac,
   kSharedMemoryLengthLow = 0x0b0,
+  kSharedMemoryLengthHigh = 0x0b4,
+  kSharedMemoryBaseLow = 0x0b8,
   kSharedMemoryBaseHigh = 0x0bc,
-  kConfigGeneration = 0x0fc,
   kConfig = 0x100,
 };
 
@@ -73,79 +79,61 @@ void SetHalf(std::uint64_t& value, std::uint32_t select, std::uint32_t half) {
 }  // namespace
 
 MmioTransport::MmioTransport(std::string name, VirtioDevice& device, const GuestRam& ram,
-                             const VirtioEvents& events)
+                             std::span<std::byte> registers, const VirtioEvents& events)
     : name_(std::move(name)),
       device_(device),
       ram_(ram),
+      registers_(registers),
       events_(events),
-      queues_(device.profile().queues) {}
+      queues_(device.profile().queues) {
+  const auto show = [&](Register offset, std::uint32_t value) {
+    StoreRegister(registers_.subspan(offset, 4), value);
+  };
+  show(kMagicValue, kMagic);
+  show(kVersion, kModern);
+  show(kDeviceId, static_cast<std::uint32_t>(device.profile().id));
+  show(kVendorId, kVendor);
+  // 4.2.2: the length and the place of a region of shared memory that is not there; there is none.
+  for (const auto offset : {kSharedMemoryLengthLow, kSharedMemoryLengthHigh, kSharedMemoryBaseLow,
+                            kSharedMemoryBaseHigh}) {
+    show(offset, UINT32_MAX);
+  }
+  std::ranges::copy(device.profile().config, registers_.subspan(kConfig).begin());
+  Show();
+}
 
 MmioResult MmioTransport::Read(std::uint64_t offset, std::span<std::byte> out) noexcept {
-  if (offset >= kConfig) return ReadConfig(offset - kConfig, out);
-  // 4.2.2.2: registers are read and written whole.
-  if (out.size() != 4 || offset % 4 != 0) return MmioResult::kBadAccess;
-  if (offset == kInterruptStatus) {
-    StoreRegister(out, ReadInterruptStatus());
-    return MmioResult::kOk;
-  }
-  bool known = true;
-  std::uint32_t value = 0;
-  {
-    const std::scoped_lock lock(mutex_);
-    value = ReadRegister(offset, known);
-  }
-  if (!known) return MmioResult::kBadAccess;
-  StoreRegister(out, value);
+  if (out.size() > kSizeBytes || offset > kSizeBytes - out.size()) return MmioResult::kBadAccess;
+  std::ranges::copy(registers_.subspan(offset, out.size()), out.begin());
   return MmioResult::kOk;
 }
 
 MmioResult MmioTransport::Write(std::uint64_t offset, std::span<const std::byte> in) noexcept {
+  // 4.2.2.2: registers are written whole.
   if (in.size() != 4 || offset % 4 != 0 || offset >= kConfig) return MmioResult::kBadAccess;
   const auto value = static_cast<std::uint32_t>(LoadRegister(in));
-  if (offset == kInterruptAcknowledge) {
-    reported_.fetch_and(~value, std::memory_order_acq_rel);
-    return MmioResult::kOk;
-  }
   const std::scoped_lock lock(mutex_);
-  return WriteRegister(offset, value) ? MmioResult::kOk : MmioResult::kBadAccess;
+  const bool known = WriteRegister(offset, value);
+  Show();
+  return known ? MmioResult::kOk : MmioResult::kBadAccess;
 }
 
-MmioResult MmioTransport::ReadConfig(std::uint64_t offset,
-                                     std::span<std::byte> out) const noexcept {
-  const std::span<const std::byte> config = device_.profile().config;
-  if (offset % out.size() != 0 || offset >= config.size() || out.size() > config.size() - offset) {
-    return MmioResult::kBadAccess;
+// What can have changed.
+void MmioTransport::Show() noexcept {
+  const bool selected = queue_select_ < queues_.size();
+  const bool drives = (status_ & kDriverOk) != 0;
+  const std::array<std::pair<Register, std::uint32_t>, 5> shown{{
+      {kDeviceFeatures, Half(OfferedFeatures(), device_features_select_)},
+      {kQueueSizeMaximum, selected ? SplitQueue::kMaximumSize : 0},
+      {kQueueReady, selected && queues_[queue_select_].ring.running() ? 1 : 0},
+      {kInterruptStatus, (drives ? kUsedBuffer : 0) | (tells_failure_ ? kConfigChange : 0)},
+      {kStatus, status_},
+  }};
+  for (const auto& [offset, value] : shown) {
+    auto& word = *reinterpret_cast<std::uint32_t*>(&registers_[offset]);
+    std::atomic_ref(word).store(value, std::memory_order_relaxed);
   }
-  std::copy_n(config.begin() + static_cast<std::ptrdiff_t>(offset), out.size(), out.begin());
-  return MmioResult::kOk;
-}
-
-std::uint32_t MmioTransport::ReadRegister(std::uint64_t offset, bool& known) const noexcept {
-  switch (offset) {
-    case kMagicValue:
-      return kMagic;
-    case kVersion:
-      return kModern;
-    case kDeviceId:
-      return static_cast<std::uint32_t>(device_.profile().id);
-    case kVendorId:
-      return kVendor;
-    case kDeviceFeatures:
-      return Half(OfferedFeatures(), device_features_select_);
-    case kQueueSizeMaximum:
-      return queue_select_ < queues_.size() ? SplitQueue::kMaximumSize : 0;
-    case kQueueReady:
-      return queue_select_ < queues_.size() && queues_[queue_select_].ring.running() ? 1 : 0;
-    case kStatus:
-      return status_;
-    case kConfigGeneration:
-      return 0;  // the configuration does not change
-    default:
-      // 4.2.2: the length and the place of a region that is not there; there is none.
-      if (offset >= kSharedMemoryLengthLow && offset <= kSharedMemoryBaseHigh) return UINT32_MAX;
-      known = false;
-      return 0;
-  }
+  CleanToPointOfCoherency(registers_.first(kConfig));
 }
 
 bool MmioTransport::WriteRegister(std::uint64_t offset, std::uint32_t value) noexcept {
@@ -162,6 +150,9 @@ bool MmioTransport::WriteRegister(std::uint64_t offset, std::uint32_t value) noe
       return true;
     case kQueueSelect:
       queue_select_ = value;
+      return true;
+    case kInterruptAcknowledge:
+      if ((value & kConfigChange) != 0) tells_failure_ = false;
       return true;
     case kQueueNotify:
       // From here only where KVM did not take it, by its ioeventfd.
@@ -243,6 +234,7 @@ void MmioTransport::SetReady(Queue& queue, bool ready) noexcept {
   if (!ready) {
     if (!queue.ring.running()) return;
     DrainLocked();
+    device_.Forget(static_cast<std::uint16_t>(queue_select_));
     queue.ring.Stop();
     return;
   }
@@ -316,23 +308,25 @@ void MmioTransport::PublishAll() noexcept {
   for (Queue& queue : queues_) {
     if (queue.ring.running() && queue.ring.Publish()) wanted = true;
   }
-  if (wanted) Interrupt(kUsedBuffer);
+  if (wanted) Interrupt();
 }
 
 void MmioTransport::Reset() noexcept {
   const std::scoped_lock lock(mutex_);
   ResetLocked();
+  Show();
 }
 
 void MmioTransport::ResetLocked() noexcept {
   DrainLocked();
-  for (Queue& queue : queues_) queue = Queue();
+  for (std::size_t index = 0; index < queues_.size(); ++index) {
+    device_.Forget(static_cast<std::uint16_t>(index));
+    queues_[index] = Queue();
+  }
   status_ = 0;
   device_features_select_ = driver_features_select_ = queue_select_ = 0;
   driver_features_ = 0;
-  DrainEventFd(events_.acknowledged);
-  news_.store(0, std::memory_order_release);
-  reported_.store(0, std::memory_order_release);
+  tells_failure_ = false;
 }
 
 // Waits for requests in flight; of a queue that goes on they are given back.
@@ -348,21 +342,15 @@ void MmioTransport::Fail() noexcept {
   if ((status_ & kNeedsReset) != 0) return;
   status_ |= kNeedsReset;
   ++counts_.failures;
-  if ((status_ & kDriverOk) != 0) Interrupt(kConfigChange);
+  const bool drives = (status_ & kDriverOk) != 0;
+  tells_failure_ = drives;
+  Show();
+  if (drives) Interrupt();
 }
 
-void MmioTransport::Interrupt(std::uint32_t reason) noexcept {
-  news_.fetch_or(reason, std::memory_order_acq_rel);
+void MmioTransport::Interrupt() noexcept {
   ++counts_.interrupts;
   SignalEventFd(events_.interrupt);
-}
-
-std::uint32_t MmioTransport::ReadInterruptStatus() noexcept {
-  if (DrainEventFd(events_.acknowledged)) {
-    reported_.fetch_and(~kUsedBufferSeen, std::memory_order_acq_rel);
-  }
-  const std::uint32_t news = news_.exchange(0, std::memory_order_acq_rel);
-  return reported_.fetch_or(news, std::memory_order_acq_rel) | news;
 }
 
 VirtioCounts MmioTransport::counts() const {

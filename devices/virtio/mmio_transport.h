@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <string>
@@ -28,23 +26,23 @@ struct VirtioCounts {
 struct VirtioEvents {
   const Fd& notification;  // has the event loop call OnNotified
   const Fd& interrupt;     // interrupts the guest
-  const Fd& acknowledged;  // signalled by KVM for what it takes of InterruptACK
 };
 
-// The registers of a virtio device (virtio 1.2, 4.2: MMIO, version 2), and its queues. The driver's
-// notifications do not come here but to the event loop, by an eventfd that KVM signals; one that is
-// trapped signals it, too.
+// The registers of a virtio device (virtio 1.2, 4.2: MMIO, version 2), and its queues.
 //
-// The interrupt is an edge, each time a signal of the eventfd it was made with: a device with news
-// sets a bit of InterruptStatus before it raises one, and a driver clears the bits that it has read
-// before it looks at the queues, so that no news is lost between two edges. As a level it would
-// have to be lowered by the driver's acknowledgement and raised again by KVM's resampling. So
-// nobody waits for an acknowledgement: it is looked for when InterruptStatus is read again, and
-// takes back what was read before, not what is new since.
+// What the registers read as is kept in memory, which the guest may read without an exit and cannot
+// write. The driver's notifications do not come here but to the event loop, by an eventfd that KVM
+// signals; one that is trapped signals it, too.
 //
-// Registers are read and written by vCPU threads, the rest is the event loop's; one lock guards all
-// state but InterruptStatus. A reset, and a queue that is taken back, wait under it for requests
-// in flight: the driver takes their memory back when its write is done.
+// The interrupt is an edge, each time a signal of the eventfd it was made with. Its reason is
+// always that used buffers may have been put there: InterruptStatus says so for as long as the
+// driver drives the device (4.2.3.4: the driver reads it once for each interrupt, and looks at its
+// queues). So no news is lost between two edges, nobody has to wait for acknowledgements, and KVM
+// may take them without an exit. That the device needs a reset is said until it is acknowledged.
+//
+// Registers are written by vCPU threads, the rest is the event loop's; one lock guards all. A
+// reset, and a queue that is taken back, wait under it for requests in flight: the driver takes
+// their memory back when its write is done.
 class MmioTransport final : public MmioDevice {
  public:
   static constexpr std::uint64_t kSizeBytes = 0x1000;
@@ -55,9 +53,10 @@ class MmioTransport final : public MmioDevice {
   static constexpr std::uint64_t kInterruptAcknowledge = 0x064;
   static constexpr std::uint32_t kUsedBufferSeen = 1;
 
+  // `registers`: kSizeBytes for what they read as, the guest's read-only memory at their address.
   // All of them outlive it.
   MmioTransport(std::string name, VirtioDevice& device, const GuestRam& ram,
-                const VirtioEvents& events);
+                std::span<std::byte> registers, const VirtioEvents& events);
 
   [[nodiscard]] std::string_view name() const override { return name_; }
   MmioResult Read(std::uint64_t offset, std::span<std::byte> out) noexcept override;
@@ -80,10 +79,8 @@ class MmioTransport final : public MmioDevice {
     QueueLayout layout;
   };
 
-  [[nodiscard]] std::uint32_t ReadRegister(std::uint64_t offset, bool& known) const noexcept;
   [[nodiscard]] bool WriteRegister(std::uint64_t offset, std::uint32_t value) noexcept;
   [[nodiscard]] bool WriteQueueRegister(std::uint64_t offset, std::uint32_t value) noexcept;
-  MmioResult ReadConfig(std::uint64_t offset, std::span<std::byte> out) const noexcept;
   void WriteStatus(std::uint32_t value) noexcept;
   void SetReady(Queue& queue, bool ready) noexcept;
   [[nodiscard]] std::uint64_t OfferedFeatures() const noexcept;
@@ -94,20 +91,20 @@ class MmioTransport final : public MmioDevice {
   void DrainLocked() noexcept;
   void Fail() noexcept;
   void PublishAll() noexcept;
-  void Interrupt(std::uint32_t reason) noexcept;
-  [[nodiscard]] std::uint32_t ReadInterruptStatus() noexcept;
+  void Interrupt() noexcept;
+  void Show() noexcept;
 
   const std::string name_;
   VirtioDevice& device_;
   const GuestRam& ram_;
+  const std::span<std::byte> registers_;
   const VirtioEvents events_;
-  std::atomic<std::uint32_t> news_{0};      // bits of InterruptStatus that were not read yet
-  std::atomic<std::uint32_t> reported_{0};  // those that were, and are not acknowledged
 
   mutable std::mutex mutex_;  // guards all below
   std::vector<Queue> queues_;
   DescriptorChain chain_;  // the one that is being handled
   std::uint32_t status_ = 0;
+  bool tells_failure_ = false;  // that it needs a reset, which is not acknowledged yet
   std::uint32_t device_features_select_ = 0;
   std::uint32_t driver_features_select_ = 0;
   std::uint64_t driver_features_ = 0;

@@ -65,8 +65,11 @@ class VirtioDevice {
   virtual Handled Handle(std::uint16_t queue, DescriptorChain& chain) noexcept = 0;
   // No more requests for the moment: those that were put off for company can go.
   virtual void Submit() noexcept {}
-  // One that has ended; with `wait`, waits for one if any has not. Nothing: none has.
+  // One that has ended; with `wait`, waits for one if any is under way. Nothing: none has.
   virtual std::optional<EndedRequest> NextEnded(bool /*wait*/) noexcept { return std::nullopt; }
+  // The driver takes the queue back. Chains of it that are kept until the host has something for
+  // them are forgotten: their memory is not touched any more.
+  virtual void Forget(std::uint16_t /*queue*/) noexcept {}
 
   [[nodiscard]] virtual VirtioTraffic traffic() const noexcept = 0;
 };

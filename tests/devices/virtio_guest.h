@@ -113,7 +113,7 @@ class VirtioGuest {
   static constexpr std::uint64_t kEventIndex = std::uint64_t{1} << 29;
 
   explicit VirtioGuest(VirtioDevice& device)
-      : transport("device", device, memory.ram, {notification, interrupt, acknowledged}) {}
+      : transport("device", device, memory.ram, registers, {notification, interrupt}) {}
 
   [[nodiscard]] std::uint32_t Read(std::uint64_t offset) {
     std::array<std::byte, 4> data{};
@@ -168,7 +168,7 @@ class VirtioGuest {
   VirtioRam memory;
   Fd notification = MakeEventFd(kernel);
   Fd interrupt = MakeEventFd(kernel);
-  Fd acknowledged = MakeEventFd(kernel);
+  alignas(4096) std::array<std::byte, MmioTransport::kSizeBytes> registers{};
   MmioTransport transport;
 
  private:

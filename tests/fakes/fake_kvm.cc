@@ -30,6 +30,7 @@ long FakeKvm::CheckExtension(int capability) const {
     case KVM_CAP_ARM_PMU_V3:
     case KVM_CAP_ONE_REG:
     case KVM_CAP_ARM_PSCI_0_2:
+    case KVM_CAP_READONLY_MEM:
     case KVM_CAP_IRQFD:
     case KVM_CAP_IRQFD_RESAMPLE:
     case KVM_CAP_IMMEDIATE_EXIT:

@@ -84,7 +84,8 @@ std::string DescribeArgument(unsigned long request, const void* argument) {
       return " " + std::to_string(reinterpret_cast<std::uintptr_t>(argument));
     case KVM_SET_USER_MEMORY_REGION: {
       const auto region = CopyIn<kvm_userspace_memory_region>(argument);
-      return " " + Hex(region.guest_phys_addr) + "+" + Hex(region.memory_size);
+      return " " + Hex(region.guest_phys_addr) + "+" + Hex(region.memory_size) +
+             ((region.flags & KVM_MEM_READONLY) != 0 ? " readonly" : "");
     }
     case KVM_GET_DEVICE_ATTR:
     case KVM_SET_DEVICE_ATTR: {

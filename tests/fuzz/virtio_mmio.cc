@@ -45,7 +45,6 @@ struct Fixture {
   LinuxKernel kernel;
   Fd notification = MakeEventFd(kernel);
   Fd interrupt = MakeEventFd(kernel);
-  Fd acknowledged = MakeEventFd(kernel);
   Fd ended = MakeEventFd(kernel);
   GuestRam guest{{AddressRange({kStart}, ram.bytes.size())}, ram.bytes};
   BlockDevice device{
@@ -84,9 +83,11 @@ void Do(const Step& step, MmioTransport& transport) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static Fixture fixture;
+  alignas(4096) static std::array<std::byte, MmioTransport::kSizeBytes> registers;
+  registers.fill(std::byte{0});
   ram.bytes.fill(std::byte{0});
-  MmioTransport transport("fuzz", fixture.device, fixture.guest,
-                          {fixture.notification, fixture.interrupt, fixture.acknowledged});
+  MmioTransport transport("fuzz", fixture.device, fixture.guest, registers,
+                          {fixture.notification, fixture.interrupt});
   for (std::size_t at = 0; at + sizeof(Step) <= size; at += sizeof(Step)) {
     Step step{};
     std::memcpy(&step, data + at, sizeof(step));

@@ -138,6 +138,8 @@ TEST_CASE("memory slots count up from zero, and their failure names the place") 
                  "Invalid argument"));
   // A slot that failed is free for the next.
   m.vm.AddMemslot({0x6000'0000}, memory.bytes().first(0x1000));
+  m.vm.AddReadonlyMemslot({0x7000'0000}, memory.bytes().first(0x1000));
+  CHECK(m.kernel.log().back() == "KVM_SET_USER_MEMORY_REGION 0x70000000+0x1000 readonly");
   CHECK(m.kernel.violations().size() == 0);
 }
 

@@ -18,6 +18,8 @@ struct Capability {
 constexpr std::array kRequired = {
     Capability{KVM_CAP_ONE_REG, "KVM_CAP_ONE_REG", "vCPU registers"},
     Capability{KVM_CAP_ARM_PSCI_0_2, "KVM_CAP_ARM_PSCI_0_2", "starting and stopping CPUs"},
+    Capability{KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM",
+               "registers that are read without an exit"},
     Capability{KVM_CAP_IRQFD, "KVM_CAP_IRQFD", "device interrupts without an exit"},
     Capability{KVM_CAP_IRQFD_RESAMPLE, "KVM_CAP_IRQFD_RESAMPLE", "level interrupts"},
     Capability{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT", "stopping a vCPU"},
@@ -107,9 +109,14 @@ Vm::Vm(const Kvm& kvm, unsigned ipa_bits) {
               [&] { CheckedIoctl(fd_, IOCTL_CODE(KVM_ENABLE_CAP), &nisv); });
 }
 
-void Vm::AddMemslot(GuestAddress start, std::span<std::byte> host_memory) {
+void Vm::AddReadonlyMemslot(GuestAddress start, std::span<std::byte> host_memory) {
+  AddMemslot(start, host_memory, KVM_MEM_READONLY);
+}
+
+void Vm::AddMemslot(GuestAddress start, std::span<std::byte> host_memory, std::uint32_t flags) {
   kvm_userspace_memory_region region{};
   region.slot = next_slot_;
+  region.flags = flags;
   region.guest_phys_addr = start.value;
   region.memory_size = host_memory.size();
   region.userspace_addr = reinterpret_cast<std::uintptr_t>(host_memory.data());

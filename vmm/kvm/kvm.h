@@ -55,7 +55,12 @@ class Vm {
   [[nodiscard]] const Fd& fd() const { return fd_; }
 
   // Makes `host_memory` appear at `start` in the guest (KVM_SET_USER_MEMORY_REGION).
-  void AddMemslot(GuestAddress start, std::span<std::byte> host_memory);
+  void AddMemslot(GuestAddress start, std::span<std::byte> host_memory) {
+    AddMemslot(start, host_memory, 0);
+  }
+  // The same of memory that the guest only reads: its writes are exits, as of a device's registers
+  // (KVM_MEM_READONLY).
+  void AddReadonlyMemslot(GuestAddress start, std::span<std::byte> host_memory);
 
   // How long, in ns, a vCPU whose guest waits stays awake for an interrupt (KVM_CAP_HALT_POLL).
   void SetHaltPoll(std::uint64_t ns);
@@ -64,6 +69,8 @@ class Vm {
   [[nodiscard]] bool SetIrqLine(Spi spi, bool level) const noexcept;
 
  private:
+  void AddMemslot(GuestAddress start, std::span<std::byte> host_memory, std::uint32_t flags);
+
   Fd fd_;
   std::uint32_t next_slot_ = 0;
 };

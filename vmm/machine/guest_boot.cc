@@ -79,7 +79,7 @@ void GuestBoot::MakeVm(const BootParts& parts) {
     if (!device.resets) continue;
     bus_.Map(*device.resets->registers, reset_stubs_.emplace_back(device.host + " resets"));
   }
-  parts.virtio.Map(bus_);
+  parts.virtio.Map(vm_, bus_);
   MakeVcpus(parts);
   // After the vCPUs, none of which can be added to an initialised vGIC.
   gic_.emplace(MakeGic(vm_, plan));

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/virtio_devices.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+
 #include "devices/virtio/block_device.h"
 #include "devices/virtio/entropy_device.h"
 
@@ -17,29 +21,39 @@ std::unique_ptr<VirtioDevice> MakeDevice(HostKernel& kernel, const VmConfig& con
       BlockOptions{.serial = disk.serial, .queues = disk.queues}, ended->eventfd());
 }
 
+MemoryMapping MakeRegisters(HostKernel& kernel) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return MemoryMapping::Anonymous(kernel, std::max(page, std::size_t{MmioTransport::kSizeBytes}),
+                                  page, 0);
+}
+
 }  // namespace
 
 VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& config,
                        const PlannedVirtio& plan, const GuestRam& ram)
     : plan_(plan),
+      registers_(MakeRegisters(kernel)),
       interrupt_(MakeEventFd(kernel)),
-      acknowledged_(MakeEventFd(kernel)),
       notified_(loop, kernel, [this] { transport_.OnNotified(); }),
       ended_(plan.kind == PlannedVirtio::Kind::kDisk
                  ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnEnded(); })
                  : nullptr),
       device_(MakeDevice(kernel, config, plan, ended_.get())),
-      transport_(plan.name, *device_, ram, {notified_.eventfd(), interrupt_, acknowledged_}) {}
+      transport_(plan.name, *device_, ram, registers_.bytes(), {notified_.eventfd(), interrupt_}) {}
 
 VirtioDevices::VirtioDevices(EventLoop& loop, HostKernel& kernel, const VmPlan& plan,
-                             const GuestRam& ram) {
+                             const GuestRam& ram)
+    : acknowledged_(plan.virtio.empty() ? Fd() : MakeEventFd(kernel)) {
   for (const PlannedVirtio& device : plan.virtio) {
     slots_.push_back(std::make_unique<VirtioSlot>(loop, kernel, plan.config, device, ram));
   }
 }
 
-void VirtioDevices::Map(MmioBus& bus) {
-  for (const auto& slot : slots_) bus.Map(slot->plan().registers, slot->transport());
+void VirtioDevices::Map(Vm& vm, MmioBus& bus) {
+  for (const auto& slot : slots_) {
+    vm.AddReadonlyMemslot(slot->plan().registers.start(), slot->registers());
+    bus.Map(slot->plan().registers, slot->transport());
+  }
 }
 
 std::vector<VirtioConnection> VirtioDevices::Connect(const Vm& vm) {
@@ -51,7 +65,7 @@ std::vector<VirtioConnection> VirtioDevices::Connect(const Vm& vm) {
     WithContext(Error(slot->plan().name), [&] {
       connections.push_back(
           {Ioeventfd(vm, notify, {}, slot->notification(), disconnect_log_),
-           Ioeventfd(vm, acknowledge, MmioTransport::kUsedBufferSeen, slot->acknowledged(),
+           Ioeventfd(vm, acknowledge, MmioTransport::kUsedBufferSeen, acknowledged_,
                      disconnect_log_),
            Irqfd::Edge(vm, slot->plan().spi, slot->interrupt(), disconnect_log_)});
     });

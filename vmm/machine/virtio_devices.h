@@ -7,6 +7,7 @@
 #include "devices/mmio_bus.h"
 #include "devices/virtio/mmio_transport.h"
 #include "vmm/host/log_budget.h"
+#include "vmm/host/memory_mapping.h"
 #include "vmm/kvm/ioeventfd.h"
 #include "vmm/kvm/irqfd.h"
 #include "vmm/machine/event_loop.h"
@@ -26,13 +27,13 @@ class VirtioSlot {
   [[nodiscard]] const PlannedVirtio& plan() const { return plan_; }
   [[nodiscard]] const Fd& notification() const { return notified_.eventfd(); }
   [[nodiscard]] const Fd& interrupt() const { return interrupt_; }
-  [[nodiscard]] const Fd& acknowledged() const { return acknowledged_; }
+  [[nodiscard]] std::span<std::byte> registers() const { return registers_.bytes(); }
   [[nodiscard]] MmioTransport& transport() { return transport_; }
 
  private:
   const PlannedVirtio& plan_;
+  MemoryMapping registers_;  // whole pages of the host's
   Fd interrupt_;
-  Fd acknowledged_;
   LoopEvent notified_;
   std::unique_ptr<LoopEvent> ended_;  // of a device whose requests may take a while
   std::unique_ptr<VirtioDevice> device_;
@@ -53,7 +54,7 @@ class VirtioDevices {
   // Throws a chain; `plan` and `ram` outlive it.
   VirtioDevices(EventLoop& loop, HostKernel& kernel, const VmPlan& plan, const GuestRam& ram);
 
-  void Map(MmioBus& bus);
+  void Map(Vm& vm, MmioBus& bus);
   // Once the VM's interrupt controller is initialised; the VM outlives what this returns.
   [[nodiscard]] std::vector<VirtioConnection> Connect(const Vm& vm);
   // When there is no guest: nothing of the guest's memory is used any more when it returns.
@@ -62,6 +63,7 @@ class VirtioDevices {
   [[nodiscard]] std::vector<VirtioStatistics> statistics() const;
 
  private:
+  Fd acknowledged_;  // signalled for what the drivers acknowledge; nobody waits for it
   std::vector<std::unique_ptr<VirtioSlot>> slots_;
   LogBudget disconnect_log_;
 };
