@@ -128,11 +128,11 @@ Handled BlockDevice::Handle(std::uint16_t queue, DescriptorChain& chain) noexcep
   ScatterList readable = chain.Readable();
   ScatterList writable = chain.Writable();
   Header header{};
-  Request request{.queue = queue, .head = chain.head(), .status = writable.TakeLast()};
-  if (request.status == nullptr ||
-      !readable.TakeFirst(std::as_writable_bytes(std::span(&header, 1)))) {
-    return {Handled::How::kMalformed};
-  }
+  // There are as many tags as the queues have entries, and a queue gives no more
+  // (SplitQueue::Take).
+  Request& request = requests_[free_tags_.back()];
+  request = {.queue = queue, .head = chain.head(), .status = writable.TakeLast()};
+  if (request.status == nullptr || !readable.Take(header)) return {Handled::How::kMalformed};
   switch (header.type) {
     case kTypeIn:
       request.operation.kind = Kind::kRead;
@@ -178,8 +178,7 @@ Handled BlockDevice::ZeroOrDiscard(Request& request, const Header& header,
   Range range{};
   const bool is_discard = header.type == kTypeDiscard;
   if (image_.readonly()) return Answer(request, kStatusIoError, 0);
-  if (data.size_bytes() != sizeof(range) ||
-      !data.TakeFirst(std::as_writable_bytes(std::span(&range, 1)))) {
+  if (data.size_bytes() != sizeof(range) || !data.Take(range)) {
     return Answer(request, kStatusUnsupported, 0);
   }
   // 5.2.6.2: one flag, and none for what is discarded.
@@ -203,20 +202,16 @@ Handled BlockDevice::SendIdentity(const Request& request, ScatterList& data) noe
   return Answer(request, kStatusOk, static_cast<std::uint32_t>(sent));
 }
 
-Handled BlockDevice::Begin(const Request& request, std::span<const iovec> pieces) noexcept {
+Handled BlockDevice::Begin(Request& request, std::span<const iovec> pieces) noexcept {
   const Kind kind = request.operation.kind;
   // A file that was cut off is not made longer again, with zeros in between.
   if (kind != Kind::kRead && kind != Kind::kFlush && !image_.IsWhole()) {
     return Answer(request, kStatusIoError, 0);
   }
-  // There are as many tags as the queues have entries, and a queue gives no more
-  // (SplitQueue::Take).
   const std::uint32_t tag = free_tags_.back();
-  Request& kept = requests_[tag];
-  kept = request;
-  auto result = io_.Start(kept.operation, pieces, tag);
-  while (result && Continue(kept, *result)) result = io_.Start(kept.operation, {}, tag);
-  if (result) return End(kept, *result);
+  auto result = io_.Start(request.operation, pieces, tag);
+  while (result && Continue(request, *result)) result = io_.Start(request.operation, {}, tag);
+  if (result) return End(request, *result);
   free_tags_.pop_back();
   return {Handled::How::kLater};
 }

@@ -51,7 +51,8 @@ class BlockDevice final : public VirtioDevice {
   Handled Transfer(Request& request, const Header& header, const ScatterList& data) noexcept;
   Handled ZeroOrDiscard(Request& request, const Header& header, ScatterList& data) noexcept;
   Handled SendIdentity(const Request& request, ScatterList& data) noexcept;
-  Handled Begin(const Request& request, std::span<const iovec> pieces) noexcept;
+  // `request` is that of the tag to be used next.
+  Handled Begin(Request& request, std::span<const iovec> pieces) noexcept;
   // What is to be done instead of an operation the host does not have, or after one that has ended
   // well; false if the request has ended.
   [[nodiscard]] static bool Continue(Request& request, std::int64_t result) noexcept;

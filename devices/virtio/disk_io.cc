@@ -2,6 +2,7 @@
 #include "devices/virtio/disk_io.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,6 +41,17 @@ int FallocateMode(Kind kind) {
 }
 
 std::int64_t ResultOf(std::int64_t returned) { return returned < 0 ? -errno : returned; }
+
+// Without the C library's wrappers: they make each call a place where the thread may be cancelled.
+std::int64_t TransferNow(int fd, Kind kind, std::span<const iovec> pieces, off_t offset) {
+  const bool is_read = kind == Kind::kRead;
+  if (pieces.size() == 1) {
+    const auto [base, length] = pieces.front();
+    return ResultOf(::syscall(is_read ? SYS_pread64 : SYS_pwrite64, fd, base, length, offset));
+  }
+  return ResultOf(
+      ::syscall(is_read ? SYS_preadv : SYS_pwritev, fd, pieces.data(), pieces.size(), offset, 0));
+}
 
 void Check(int result, const char* call) {
   if (result < 0) ThrowErrno(-result, call);
@@ -102,13 +114,11 @@ std::optional<std::int64_t> DiskIo::TryNow(const DiskOperation& operation,
                                            std::span<const iovec> pieces) noexcept {
   const int fd = image_.fd().get();
   const auto offset = static_cast<off_t>(operation.offset);
-  const auto count = static_cast<int>(pieces.size());
   if (image_.in_memory()) {
     switch (operation.kind) {
       case Kind::kRead:
-        return ResultOf(::preadv(fd, pieces.data(), count, offset));
       case Kind::kWrite:
-        return ResultOf(::pwritev(fd, pieces.data(), count, offset));
+        return TransferNow(fd, operation.kind, pieces, offset);
       case Kind::kFlush:
         return 0;
       default:
@@ -117,6 +127,7 @@ std::optional<std::int64_t> DiskIo::TryNow(const DiskOperation& operation,
     }
   }
   if (operation.kind != Kind::kRead || image_.direct_fd() || !tries_cache_) return std::nullopt;
+  const auto count = static_cast<int>(pieces.size());
   const std::int64_t result = ResultOf(::preadv2(fd, pieces.data(), count, offset, RWF_NOWAIT));
   if (result == -EOPNOTSUPP) tries_cache_ = false;
   // What is only there in part, and what is wrong, the ring finds again.
