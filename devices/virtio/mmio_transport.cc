@@ -6,6 +6,7 @@
 #include <atomic>
 #include <utility>
 
+#include "devices/virtio/vhost.h"
 #include "vmm/memory/cache_maintenance.h"
 
 namespace microvm {
@@ -156,7 +157,7 @@ bool MmioTransport::WriteRegister(std::uint64_t offset, std::uint32_t value) noe
       return true;
     case kQueueNotify:
       // From here only where KVM did not take it, by its ioeventfd.
-      SignalEventFd(events_.notification);
+      SignalEventFd(value < VhostQueues() ? device_.vhost()->kicks()[value] : events_.notification);
       return true;
     case kStatus:
       WriteStatus(value);
@@ -226,6 +227,10 @@ void MmioTransport::WriteStatus(std::uint32_t value) noexcept {
     return;
   }
   device_.Start(driver_features_ & device_.profile().features);
+  if (!StartVhost()) {
+    Fail();
+    return;
+  }
   // What the driver put there before may have been notified already.
   SignalEventFd(events_.notification);
 }
@@ -233,6 +238,7 @@ void MmioTransport::WriteStatus(std::uint32_t value) noexcept {
 void MmioTransport::SetReady(Queue& queue, bool ready) noexcept {
   if (!ready) {
     if (!queue.ring.running()) return;
+    StopVhost();
     DrainLocked();
     device_.Forget(static_cast<std::uint16_t>(queue_select_));
     queue.ring.Stop();
@@ -248,7 +254,7 @@ void MmioTransport::OnNotified() noexcept {
   const std::scoped_lock lock(mutex_);
   ++counts_.notifications;
   bool more = false;
-  for (std::size_t index = 0; index < queues_.size(); ++index) {
+  for (std::size_t index = VhostQueues(); index < queues_.size(); ++index) {
     if (!Serves() || !queues_[index].ring.running()) continue;
     if (Serve(static_cast<std::uint16_t>(index))) more = true;
   }
@@ -262,6 +268,12 @@ void MmioTransport::OnEnded() noexcept {
   const std::scoped_lock lock(mutex_);
   TakeEnded();
   PublishAll();
+}
+
+void MmioTransport::OnVhostError() noexcept {
+  const std::scoped_lock lock(mutex_);
+  // It may be one of before a reset.
+  if (device_.vhost() != nullptr && device_.vhost()->running()) Fail();
 }
 
 // True if there may be more.
@@ -317,7 +329,29 @@ void MmioTransport::Reset() noexcept {
   Show();
 }
 
+std::size_t MmioTransport::VhostQueues() const noexcept {
+  const Vhost* vhost = device_.vhost();
+  return vhost == nullptr ? 0 : vhost->kicks().size();
+}
+
+// The kernel serves all of its queues, or none.
+bool MmioTransport::StartVhost() noexcept {
+  const std::size_t count = VhostQueues();
+  if (count == 0) return true;
+  std::array<QueueParts, Vhost::kMaximumQueues> parts;
+  for (std::size_t index = 0; index < count; ++index) {
+    if (!queues_[index].ring.running()) return false;
+    parts[index] = queues_[index].ring.parts();
+  }
+  return device_.vhost()->Start(driver_features_, std::span(parts).first(count));
+}
+
+void MmioTransport::StopVhost() noexcept {
+  if (Vhost* vhost = device_.vhost(); vhost != nullptr) vhost->Stop();
+}
+
 void MmioTransport::ResetLocked() noexcept {
+  StopVhost();
   DrainLocked();
   for (std::size_t index = 0; index < queues_.size(); ++index) {
     device_.Forget(static_cast<std::uint16_t>(index));
@@ -342,6 +376,7 @@ void MmioTransport::Fail() noexcept {
   if ((status_ & kNeedsReset) != 0) return;
   status_ |= kNeedsReset;
   ++counts_.failures;
+  StopVhost();
   const bool drives = (status_ & kDriverOk) != 0;
   tells_failure_ = drives;
   Show();

@@ -67,6 +67,8 @@ class MmioTransport final : public MmioDevice {
   void OnNotified() noexcept;
   // On the event loop, when a request has ended.
   void OnEnded() noexcept;
+  // On the event loop, when the host's kernel has found that a queue it serves breaks the rules.
+  void OnVhostError() noexcept;
 
   // As when it was made. When it returns nothing of the guest's memory is used any more.
   void Reset() noexcept;
@@ -87,6 +89,9 @@ class MmioTransport final : public MmioDevice {
   [[nodiscard]] bool Serves() const noexcept;
   [[nodiscard]] bool Serve(std::uint16_t index) noexcept;
   void TakeEnded() noexcept;
+  [[nodiscard]] std::size_t VhostQueues() const noexcept;
+  [[nodiscard]] bool StartVhost() noexcept;
+  void StopVhost() noexcept;
   void ResetLocked() noexcept;
   void DrainLocked() noexcept;
   void Fail() noexcept;

@@ -19,6 +19,14 @@ struct QueueLayout {
   GuestAddress used;
 };
 
+// The same, found in RAM.
+struct QueueParts {
+  std::uint16_t size = 0;
+  const std::byte* descriptors = nullptr;
+  const std::byte* available = nullptr;
+  const std::byte* used = nullptr;
+};
+
 // What driver and device agreed on for queues (virtio 1.2, 6).
 struct QueueFeatures {
   bool indirect = false;     // VIRTIO_F_INDIRECT_DESC
@@ -38,6 +46,10 @@ class SplitQueue {
                            const QueueFeatures& features) noexcept;
   void Stop() noexcept { ram_ = nullptr; }
   [[nodiscard]] bool running() const { return ram_ != nullptr; }
+  // Of one that is served: for who serves it in our place, and then alone.
+  [[nodiscard]] QueueParts parts() const {
+    return {size_, descriptors_.data(), available_.data(), used_.data()};
+  }
 
   enum class Next {
     kChain,    // there was one: it is in `chain`

@@ -10,8 +10,10 @@
 
 namespace microvm {
 
+class Vhost;
+
 // Device IDs (virtio 1.2, 5).
-enum class VirtioId : std::uint32_t { kBlock = 2, kEntropy = 4 };
+enum class VirtioId : std::uint32_t { kBlock = 2, kEntropy = 4, kVsock = 19 };
 
 // What a driver may ask of a device.
 struct VirtioProfile {
@@ -70,6 +72,10 @@ class VirtioDevice {
   // The driver takes the queue back. Chains of it that are kept until the host has something for
   // them are forgotten: their memory is not touched any more.
   virtual void Forget(std::uint16_t /*queue*/) noexcept {}
+
+  // Of a device whose first queues the host's kernel serves: they do not come to Handle. The
+  // transport starts and stops it.
+  [[nodiscard]] virtual Vhost* vhost() noexcept { return nullptr; }
 
   [[nodiscard]] virtual VirtioTraffic traffic() const noexcept = 0;
 };

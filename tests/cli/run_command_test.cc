@@ -262,6 +262,19 @@ TEST_CASE("--check finds the same disk under two names") {
                      "\n  another process, or another of the machine's disks, has it\n"));
 }
 
+TEST_CASE("--check finds that a CID is another machine's, and keeps none") {
+  Program program;
+  program.Configure("[vsock]\ncid = 3\n");
+  CHECK(program.Run(Command::kCheck) == 0);
+  CHECK(program.board.kernel.Live().empty());
+  program.board.kernel.FailMatching("VHOST_VSOCK_SET_GUEST_CID", EADDRINUSE);
+  CHECK(Contains(fakes::ChainOf([&] { program.Run(Command::kCheck); }),
+                 "vsock\n  another machine has the CID 3"));
+  program.Configure("[vsock]\ncid = 3\nvhost_fd = 1000\n");
+  CHECK(Contains(fakes::ChainOf([&] { program.Run(Command::kCheck); }),
+                 "descriptor 1000 is not open"));
+}
+
 TEST_CASE("--stats does not overwrite a disk") {
   Program program;
   const std::string disk = program.InFolder("disk");

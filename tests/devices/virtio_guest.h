@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -112,6 +113,12 @@ class VirtioGuest {
   static constexpr std::uint64_t kIndirect = std::uint64_t{1} << 28;
   static constexpr std::uint64_t kEventIndex = std::uint64_t{1} << 29;
 
+  // A device that is made with the guest's RAM and interrupt.
+  using MakeDevice = std::function<VirtioDevice&(const GuestRam& ram, const Fd& interrupt)>;
+
+  explicit VirtioGuest(const MakeDevice& make)
+      : transport("device", make(memory.ram, interrupt), memory.ram, registers,
+                  {notification, interrupt}) {}
   explicit VirtioGuest(VirtioDevice& device)
       : transport("device", device, memory.ram, registers, {notification, interrupt}) {}
 

@@ -13,6 +13,7 @@
 
 #include "tests/fakes/fake_kvm.h"
 #include "tests/fakes/fake_vfio.h"
+#include "tests/fakes/fake_vhost.h"
 #include "vmm/host/error.h"
 
 namespace microvm::fakes {
@@ -97,6 +98,9 @@ int FakeKernel::OpenFake(const std::string& path) {
   } else if (path.ends_with("/dev/iommu")) {
     error = host.iommufd_error;
     if (error == 0) return Install(number, std::make_unique<FakeIommufd>(*this));
+  } else if (path.ends_with("/dev/vhost-vsock")) {
+    error = host.vhost_error;
+    if (error == 0) return Install(number, std::make_unique<FakeVhostVsock>(*this));
   } else if (path.find("/dev/vfio/devices/vfio") != std::string::npos) {
     auto device = FakeDevice::OpenCdev(*this, std::stoul(BaseName(path).substr(4)), error);
     if (error == 0) return Install(number, std::move(device));
@@ -116,6 +120,7 @@ int FakeKernel::Open(const char* path, int flags) {
   const std::scoped_lock lock(mutex_);
   const std::string text = path;
   const bool is_fake = text.ends_with("/dev/kvm") || text.ends_with("/dev/iommu") ||
+                       text.ends_with("/dev/vhost-vsock") ||
                        text.find("/dev/vfio/") != std::string::npos || text == "/proc/self/pagemap";
   const std::size_t device = text.rfind("/dev/");
   const bool short_name = !is_fake || device == std::string::npos;
@@ -166,6 +171,9 @@ void FakeKernel::NoteEventFdClosing(int fd) {
       if (ioeventfd.eventfd == fd) Violation("eventfd closed before its ioeventfd");
     }
   }
+  for (FakeVhostVsock* vhost : All<FakeVhostVsock>()) {
+    if (vhost->Signals(fd)) Violation("eventfd closed before vhost let go of it");
+  }
   for (FakeDevice* device : All<FakeDevice>()) {
     if (device->Uses(fd)) Violation("eventfd closed before " + device->name() + " let go of it");
   }
@@ -189,6 +197,12 @@ int FakeKernel::Ioctl(int fd, unsigned long request, void* argument) {
     }
   }
   return FromKernel(-vcpu->Run());  // without the lock: it may block
+}
+
+VhostState FakeKernel::Vhost() {
+  const std::scoped_lock lock(mutex_);
+  const auto found = All<FakeVhostVsock>();
+  return found.empty() ? VhostState() : found.front()->state();
 }
 
 ssize_t FakeKernel::Pread(int fd, void* buffer, std::size_t length, off_t offset) {

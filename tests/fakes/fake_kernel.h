@@ -20,10 +20,30 @@
 
 namespace microvm::fakes {
 
+// What a vhost device was told of a queue: addresses are the process's; eventfds are -1 for none.
+struct VhostQueue {
+  std::uint32_t size = 0;
+  std::uint32_t base = 0;
+  std::uint64_t descriptors = 0;
+  std::uint64_t available = 0;
+  std::uint64_t used = 0;
+  int kick = -1;
+  int call = -1;
+  int error = -1;
+};
+struct VhostState {
+  bool owned = false;
+  bool running = false;
+  std::uint64_t features = 0;
+  std::uint64_t cid = 0;
+  std::vector<std::array<std::uint64_t, 3>> memory;  // guest's address, bytes, process's address
+  std::array<VhostQueue, 2> queues;
+};
+
 // A HostKernel without hardware, as strict as Linux 6.12 about arguments and order. /dev/kvm,
-// /dev/iommu and /dev/vfio/* are fakes (below any folder, so that a HostTree may stand for the
-// root); other files and eventfds are real; memory is real memory. A folder called "hugepages" is a
-// hugetlbfs, whose pages are where FakeHost says.
+// /dev/iommu, /dev/vfio/* and /dev/vhost-vsock are fakes (below any folder, so that a HostTree may
+// stand for the root); other files and eventfds are real; memory is real memory. A folder called
+// "hugepages" is a hugetlbfs, whose pages are where FakeHost says.
 //
 // Calls of the thread that made it are logged and counted; those of vCPU threads, whose order is
 // not determined, are logged apart.
@@ -70,6 +90,8 @@ class FakeKernel final : public HostKernel {
   [[nodiscard]] std::byte* GuestRam();
   // What is mapped for devices, as (IOVA, bytes, host address), of every address space.
   [[nodiscard]] std::vector<std::array<std::uint64_t, 3>> DmaMappings();
+  // Of the first /dev/vhost-vsock that is open.
+  [[nodiscard]] VhostState Vhost();
   // Levels that KVM_IRQ_LINE has set, in order, as (INTID, level).
   [[nodiscard]] std::vector<std::pair<std::uint32_t, bool>> irq_lines() const;
 
@@ -108,6 +130,7 @@ class FakeKernel final : public HostKernel {
   friend class FakeIommufd;
   friend class FakeDevice;
   friend class FakePagemap;
+  friend class FakeVhostVsock;
 
   // For the objects, with the lock held.
   int Install(int real_fd, std::unique_ptr<FakeObject> object);

@@ -12,6 +12,7 @@
 #include "tests/fakes/fake_kernel.h"
 #include "tests/fakes/fake_kvm.h"
 #include "tests/fakes/fake_vfio.h"
+#include "tests/fakes/fake_vhost.h"
 #include "vmm/host/error.h"
 
 namespace microvm::fakes {
@@ -189,6 +190,9 @@ void FakeKernel::NoteUnmapping(std::uint64_t start, std::uint64_t end) {
     for (const FakeMemslot& slot : vm->memslots()) {
       if (meets(slot.host, slot.size)) Violation("munmap before the vm that uses it is closed");
     }
+  }
+  for (FakeVhostVsock* vhost : All<FakeVhostVsock>()) {
+    if (vhost->Uses(start, end)) Violation("munmap of memory that vhost may write to");
   }
   for (FakeContainer* container : All<FakeContainer>()) {
     for (const FakeDmaMapping& dma : container->dma()) {

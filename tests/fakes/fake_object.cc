@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "devices/vfio/iommufd_uapi.h"
+#include "devices/virtio/vhost_uapi.h"
 #include "vmm/host/error.h"
 #include "vmm/kvm/arm64_uapi.h"
 
@@ -44,6 +45,18 @@ const std::map<unsigned long, const char*>& Names() {
       {VFIO_GROUP_GET_STATUS, "VFIO_GROUP_GET_STATUS"},
       {VFIO_GROUP_SET_CONTAINER, "VFIO_GROUP_SET_CONTAINER"},
       {VFIO_GROUP_GET_DEVICE_FD, "VFIO_GROUP_GET_DEVICE_FD"},
+      {VHOST_GET_FEATURES, "VHOST_GET_FEATURES"},
+      {VHOST_SET_FEATURES, "VHOST_SET_FEATURES"},
+      {VHOST_SET_OWNER, "VHOST_SET_OWNER"},
+      {VHOST_SET_MEM_TABLE, "VHOST_SET_MEM_TABLE"},
+      {VHOST_SET_VRING_NUM, "VHOST_SET_VRING_NUM"},
+      {VHOST_SET_VRING_ADDR, "VHOST_SET_VRING_ADDR"},
+      {VHOST_SET_VRING_BASE, "VHOST_SET_VRING_BASE"},
+      {VHOST_SET_VRING_KICK, "VHOST_SET_VRING_KICK"},
+      {VHOST_SET_VRING_CALL, "VHOST_SET_VRING_CALL"},
+      {VHOST_SET_VRING_ERR, "VHOST_SET_VRING_ERR"},
+      {VHOST_VSOCK_SET_GUEST_CID, "VHOST_VSOCK_SET_GUEST_CID"},
+      {VHOST_VSOCK_SET_RUNNING, "VHOST_VSOCK_SET_RUNNING"},
       {iommufd::kIoasAlloc, "IOMMU_IOAS_ALLOC"},
       {iommufd::kIoasMap, "IOMMU_IOAS_MAP"},
       {iommufd::kIoasIovaRanges, "IOMMU_IOAS_IOVA_RANGES"},
@@ -104,6 +117,17 @@ std::string DescribeArgument(unsigned long request, const void* argument) {
       const bool deassign = (ioeventfd.flags & KVM_IOEVENTFD_FLAG_DEASSIGN) != 0;
       return std::string(deassign ? " deassign " : " assign ") + Hex(ioeventfd.addr);
     }
+    case VHOST_SET_VRING_NUM:
+    case VHOST_SET_VRING_ADDR:
+    case VHOST_SET_VRING_BASE:
+    case VHOST_SET_VRING_KICK:
+    case VHOST_SET_VRING_CALL:
+    case VHOST_SET_VRING_ERR:
+      return " " + std::to_string(CopyIn<std::uint32_t>(argument));
+    case VHOST_VSOCK_SET_GUEST_CID:
+      return " " + std::to_string(CopyIn<std::uint64_t>(argument));
+    case VHOST_VSOCK_SET_RUNNING:
+      return " " + std::to_string(CopyIn<int>(argument));
     case VFIO_DEVICE_SET_IRQS:
       return DescribeIrqs(CopyIn<vfio_irq_set>(argument), argument);
     case VFIO_GROUP_GET_DEVICE_FD:

@@ -71,6 +71,7 @@ void Prepare(Board& board, const Start& start) {
   board.config.console.input = false;
   board.config.disks = {{.path = board.host.Write("disk", std::string(4096, 'D'))}};
   board.config.rng.enabled = true;
+  board.config.vsock = VsockConfig{.cid = 3};
   board.config.boot.initrd = board.host.Write("initrd", "an initial file system");
   for (int boot = 0; boot < start.resets; ++boot) board.kernel.Script(0, {fakes::Reset()});
   board.kernel.Script(0, {fakes::PowerOff()});

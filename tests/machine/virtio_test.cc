@@ -204,6 +204,107 @@ TEST_CASE("entropy comes behind the disks") {
   CheckLeavesNothing(board);
 }
 
+// A driver of sockets that starts both queues for data, both at one place.
+std::vector<VcpuExit> StartSockets(std::uint64_t base) {
+  std::vector<VcpuExit> script = Start(base);
+  const VcpuExit driver_ok = std::move(script.back());
+  script.pop_back();
+  // The queue that was set up, once more under the next number.
+  script.push_back(fakes::MmioWrite(base + 0x30, 4, 1));
+  std::vector<VcpuExit> again = Start(base);
+  again.pop_back();
+  for (std::size_t index = 6; index < again.size(); ++index) {
+    script.push_back(std::move(again[index]));
+  }
+  script.push_back(driver_ok);
+  return script;
+}
+
+TEST_CASE("sockets are served by the host's kernel, again after a reboot, and given back") {
+  Board board;
+  board.config.vsock = VsockConfig{.cid = 3};
+  std::vector<fakes::VhostState> states;
+  for (int boot = 0; boot < 2; ++boot) {
+    std::vector<VcpuExit> script = StartSockets(kFirstDevice);
+    script.push_back(fakes::Meanwhile([&] { states.push_back(board.kernel.Vhost()); }));
+    // The guest's notifications go to the kernel, without an exit.
+    script.push_back(fakes::MmioWrite(kFirstDevice + 0x50, 4, 1));
+    script.push_back(fakes::Meanwhile([&] {
+      std::uint64_t kicks = 0;
+      const int eventfd = board.kernel.Vhost().queues[1].kick;
+      CHECK(::read(eventfd, &kicks, sizeof(kicks)) == sizeof(kicks));
+      CHECK(kicks == 1);
+    }));
+    script.push_back(boot == 0 ? fakes::Reset() : fakes::PowerOff());
+    board.kernel.Script(0, std::move(script));
+  }
+  const Board::Outcome outcome = board.Run();
+  CHECK(outcome.chain == "");
+  REQUIRE(states.size() == 2);
+  for (const fakes::VhostState& state : states) {
+    CHECK(state.running);
+    CHECK(state.cid == 3);
+    CHECK(state.queues[1].size == 8);
+    REQUIRE(state.memory.size() == 1);
+    CHECK(state.memory[0][0] == kRamStart);
+    CHECK(state.queues[0].descriptors == state.memory[0][2] + kQueue);
+  }
+  // Asked for once; stopped at the end of each boot.
+  const auto log = board.kernel.log();
+  CHECK(std::count(log.begin(), log.end(), "VHOST_VSOCK_SET_GUEST_CID 3") == 1);
+  CHECK(std::count(log.begin(), log.end(), "VHOST_VSOCK_SET_RUNNING 0") == 2);
+  CHECK(std::count(log.begin(), log.end(), "KVM_IOEVENTFD assign 0x14000050") == 4);
+  REQUIRE(outcome.statistics.virtio.size() == 1);
+  CHECK(outcome.statistics.virtio[0].name == "vsock");
+  CHECK_FALSE(outcome.statistics.virtio[0].requests.has_value());
+  CHECK_FALSE(outcome.statistics.virtio[0].interrupts.has_value());
+  CHECK(outcome.statistics.virtio[0].failures == 0);
+  CheckLeavesNothing(board);
+}
+
+TEST_CASE("what the kernel finds wrong with a queue it serves is told to the guest") {
+  Board board;
+  board.config.vsock = VsockConfig{.cid = 3};
+  std::vector<VcpuExit> script = StartSockets(kFirstDevice);
+  script.push_back(fakes::Meanwhile([&] {
+    const std::uint64_t one = 1;
+    CHECK(::write(board.kernel.Vhost().queues[0].error, &one, sizeof(one)) == sizeof(one));
+    ::usleep(50'000);
+  }));
+  script.push_back(fakes::MmioRead(kFirstDevice + 0x70, 4));
+  script.push_back(fakes::PowerOff());
+  board.kernel.Script(0, std::move(script));
+  CHECK(board.Run().statistics.virtio.at(0).failures == 1);
+  CHECK(board.kernel.mmio_reads() == std::vector<std::uint64_t>{79});
+  CheckLeavesNothing(board);
+}
+
+TEST_CASE("the kernel's thread for queues starts where this program's own is") {
+  Board board;
+  board.config.vsock = VsockConfig{.cid = 3};
+  board.config.cpu.affinity = {2};
+  board.config.cpu.policy = SchedulingPolicy::kFifo;
+  board.config.cpu.priority = 10;
+  board.config.realtime.enabled = true;
+  board.config.realtime.housekeeping = {0, 1};
+  board.kernel.Script(0, {fakes::PowerOff()});
+  CHECK(board.Run().chain == "");
+  const auto log = board.kernel.log();
+  const auto placed = std::find(log.begin(), log.end(), "sched_setaffinity 0 1");
+  CHECK(placed < std::find(log.begin(), log.end(), "VHOST_SET_OWNER"));
+  CheckLeavesNothing(board);
+}
+
+TEST_CASE("a CID that another machine has is refused before the guest runs") {
+  Board board;
+  board.config.vsock = VsockConfig{.cid = 3};
+  board.kernel.FailMatching("VHOST_VSOCK_SET_GUEST_CID", EADDRINUSE);
+  const Board::Outcome outcome = board.Run();
+  CHECK(Contains(outcome.chain, "vsock\n  another machine has the CID 3"));
+  CHECK(outcome.statistics.boots == 0);
+  CheckLeavesNothing(board);
+}
+
 TEST_CASE("a disk that another machine writes to is refused before the guest runs") {
   Board board;
   const std::string path = board.host.Write("disk", std::string(4096, 'D'));

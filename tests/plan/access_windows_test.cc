@@ -115,11 +115,11 @@ TEST_CASE("an access is allowed if all of its bytes are") {
 TEST_CASE("of any windows: no byte that is not allowed is mapped, and each answer is its bytes'") {
   std::mt19937 random(1);  // NOLINT(cert-msc32-c, cert-msc51-cpp): the same sets in each run
   for (int round = 0; round < 100; ++round) {
-    constexpr std::uint64_t kBytes = 0x6000;
+    constexpr std::uint64_t kRegionBytes = 0x6000;
     std::vector<WindowConfig> windows = {{.access = static_cast<WindowAccess>(random() % 3)}};
-    std::vector<WindowAccess> byte_access(kBytes, windows[0].access);
-    for (std::uint64_t at = random() % 0x800; at < kBytes;) {
-      const std::uint64_t size = std::min<std::uint64_t>(1 + random() % 0x1800, kBytes - at);
+    std::vector<WindowAccess> byte_access(kRegionBytes, windows[0].access);
+    for (std::uint64_t at = random() % 0x800; at < kRegionBytes;) {
+      const std::uint64_t size = std::min<std::uint64_t>(1 + random() % 0x1800, kRegionBytes - at);
       const auto access = static_cast<WindowAccess>(random() % 3);
       windows.push_back({.offset = at, .size_bytes = size, .access = access});
       for (std::uint64_t byte = at; byte < at + size; ++byte) byte_access[byte] = access;
@@ -136,10 +136,10 @@ TEST_CASE("of any windows: no byte that is not allowed is mapped, and each answe
       const auto size = static_cast<std::ptrdiff_t>(part.size_bytes);
       REQUIRE(std::count(start, start + size, kAllow) == size);
     }
-    REQUIRE(next == kBytes);
+    REQUIRE(next == kRegionBytes);
     for (int access = 0; access < 200; ++access) {
       const std::size_t size = std::size_t{1} << random() % 4;
-      const std::uint64_t offset = random() % (kBytes - size + 1);
+      const std::uint64_t offset = random() % (kRegionBytes - size + 1);
       bool reads = true;
       bool writes = true;
       for (std::uint64_t byte = offset; byte < offset + size; ++byte) {

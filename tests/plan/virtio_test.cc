@@ -50,6 +50,19 @@ TEST_CASE("passed-through devices are where they are without virtio devices") {
   CHECK(plan.virtio[0].spi == Spi{4});
 }
 
+TEST_CASE("sockets are behind entropy, and in --print-plan with their CID") {
+  PlanInput input;
+  input.config.rng.enabled = true;
+  input.config.vsock = VsockConfig{.cid = 5};
+  const VmPlan plan = input.Make();
+  REQUIRE(plan.virtio.size() == 2);
+  CHECK(plan.virtio[1].name == "vsock");
+  CHECK(plan.virtio[1].spi == Spi{2});
+  const std::string text = FormatPlan(plan);
+  CHECK(Contains(text, "\n[vsock]\ncid = 5\n# virtio 0x14010000-0x14010fff SPI 2 edge\n"));
+  CHECK(ParseVmConfig(text, "plan.toml").vsock->cid == 5);
+}
+
 TEST_CASE("more virtio devices than SPIs are refused") {
   CHECK(Contains(fakes::ChainOf([] { return WithDisks(960).Make(); }), "a guest's GIC has 960"));
 }

@@ -83,6 +83,11 @@ TEST_CASE("VFIO's user API is used by the VFIO wrappers only") {
   CHECK(Strays("linux/vfio.h", kEverywhere, {"devices/vfio/"}) == "");
 }
 
+TEST_CASE("vhost's user API is used by the devices whose queues it serves only") {
+  CHECK(Strays("linux/vhost.h", kEverywhere, {"devices/virtio/vhost_uapi.h"}) == "");
+  CHECK(Strays("devices/virtio/vhost_uapi.h", kEverywhere, {"devices/virtio/"}) == "");
+}
+
 TEST_CASE("devices do not know the architecture") {
   CHECK(Strays("arch/", {"devices/"}, {}) == "");
 }

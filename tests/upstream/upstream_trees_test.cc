@@ -10,6 +10,7 @@
 #include "tests/fakes/exceptions.h"
 #include "tests/fakes/host_tree.h"
 #include "tests/plan/plan_input.h"
+#include "vmm/host/file.h"
 #include "vmm/passthrough/host_clocks.h"
 #include "vmm/plan/device_node.h"
 #include "vmm/plan/host_interrupts.h"

@@ -17,6 +17,7 @@
 #include "arch/arm64/guest_tree.h"
 #include "arch/arm64/layout.h"
 #include "devices/virtio/disk_image.h"
+#include "devices/virtio/vsock_device.h"
 #include "vmm/fdt/overlay.h"
 #include "vmm/host/error.h"
 #include "vmm/host/file.h"
@@ -173,10 +174,16 @@ void CheckDisks(HostKernel& kernel, const VmConfig& config) {
   }
 }
 
+void CheckVsock(HostKernel& kernel, const VmConfig& config) {
+  if (!config.vsock) return;
+  static_cast<void>(OpenVsock(kernel, {.cid = config.vsock->cid, .fd = config.vsock->vhost_fd}));
+}
+
 void Show(const CommandLine& line, HostKernel& kernel, const Prepared& prepared) {
   // A run finds out by itself, without the time that a virtual machine to ask takes.
   CheckGic(prepared.kvm, prepared.plan);
   CheckDisks(kernel, prepared.plan.config);
+  CheckVsock(kernel, prepared.plan.config);
   const std::vector<std::byte> tree = BuildGuestTree(prepared.plan, {});
   if (line.command == Command::kPrintPlan) {
     std::fputs(FormatPlan(prepared.plan).c_str(), stdout);

@@ -194,6 +194,22 @@ std::optional<int> ReadFd(TomlReader& reader, std::string_view key, std::set<int
   return fd;
 }
 
+// linux/vm_sockets.h: below are the CIDs of the hypervisor, of the caller and of the host, above is
+// VMADDR_CID_ANY.
+constexpr std::int64_t kMinimumCid = 3;
+constexpr std::int64_t kMaximumCid = UINT32_MAX - 1;
+
+std::optional<VsockConfig> ReadVsock(TomlReader reader, bool enabled, std::set<int>& fds) {
+  if (!enabled) return std::nullopt;
+  VsockConfig vsock;
+  reader.Require("cid");
+  vsock.cid =
+      static_cast<std::uint32_t>(reader.Integer("cid", kMinimumCid, kMaximumCid).value_or(0));
+  vsock.vhost_fd = ReadFd(reader, "vhost_fd", fds);
+  reader.Finish();
+  return vsock;
+}
+
 std::optional<int> ReadIommuFd(TomlReader reader, std::set<int>& taken) {
   const auto fd = ReadFd(reader, "iommu_fd", taken);
   reader.Finish();
@@ -275,6 +291,8 @@ VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path)
   const bool rng = reader.Has("rng");
   config.rng = ReadRng(reader.Table("rng"), rng);
   std::set<int> fds;
+  const bool vsock = reader.Has("vsock");
+  config.vsock = ReadVsock(reader.Table("vsock"), vsock, fds);
   config.iommu_fd = ReadIommuFd(reader.Table("vfio"), fds);
   std::set<std::string> hosts;
   for (TomlReader& platform : reader.Tables("platform")) {

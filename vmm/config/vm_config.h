@@ -80,6 +80,12 @@ struct RngConfig {
   bool enabled = false;  // the table is there
 };
 
+// Sockets between host and guest: a virtio socket device.
+struct VsockConfig {
+  std::uint32_t cid = 0;             // the guest's context identifier, 3 to 4294967294
+  std::optional<int> vhost_fd = {};  // the open /dev/vhost-vsock, from whoever started the program
+};
+
 // The way of a device's interrupts into the guest.
 enum class InterruptPath {
   kIrqfd,      // from the host's interrupt handler into KVM, without a wake-up of user space
@@ -115,6 +121,7 @@ struct VmConfig {
   ConsoleConfig console;
   std::vector<DiskConfig> disks = {};
   RngConfig rng = {};
+  std::optional<VsockConfig> vsock = {};
   std::optional<int> iommu_fd;  // the open /dev/iommu, from whoever started the program
   std::vector<PlatformConfig> platform;
 };

@@ -69,7 +69,6 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
       devices_(MakeDevices(plan, std::move(opened.devices))),
       watch_(kernel, sysfs, devices_),
       look_timer_(loop_),
-      virtio_(loop_, kernel, plan, memory_.ram()),
       stop_signals_(stop_signals),
       stop_descriptor_(loop_, DuplicateForLoop(stop_signals.fd())),
       vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }),
@@ -79,6 +78,7 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
   if (plan.config.cpu.policy != SchedulingPolicy::kOther) {
     PlaceOwnThread(kernel, PlanOwnThread(plan.config, UsableCpus(sysfs)));
   }
+  virtio_.emplace(loop_, kernel, plan, memory_.ram());
   // What an earlier user left running, killed perhaps, stops before it can reach this guest's RAM.
   ResetDevices();
   GiveBackRam();
@@ -158,7 +158,7 @@ StopReason Machine::RunBoot() {
                         .images = images_,
                         .memory = memory_,
                         .devices = devices_,
-                        .virtio = virtio_,
+                        .virtio = *virtio_,
                         .console_host = console_,
                         .refused_log = refused_log_,
                         .undecodable_log = undecodable_log_};
@@ -208,7 +208,7 @@ void Machine::OnVcpuStopped() {
 
 // One that cannot be brought to rest does not keep the others from it.
 void Machine::ResetDevices() {
-  virtio_.Reset();
+  virtio_->Reset();
   std::exception_ptr failure;
   for (const auto& device : devices_) {
     try {
@@ -247,7 +247,7 @@ void Machine::DivertInterrupts() {
 }
 
 void Machine::CollectDevices() {
-  statistics_.virtio = virtio_.statistics();
+  statistics_.virtio = virtio_->statistics();
   for (std::size_t index = 0; index < devices_.size(); ++index) {
     const auto& device = devices_[index];
     const DeviceCounts& counts = counts_[index];

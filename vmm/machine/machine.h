@@ -78,7 +78,8 @@ class Machine {
   std::vector<std::unique_ptr<VfioPlatformDevice>> devices_;
   InterruptWatch watch_;
   asio::steady_timer look_timer_;
-  VirtioDevices virtio_;
+  // Made once this thread is where it stays: the kernel's threads for it start there.
+  std::optional<VirtioDevices> virtio_;
   StopSignals& stop_signals_;
   asio::posix::stream_descriptor stop_descriptor_;
   // What a vCPU thread asks for, until the loop has seen it; kNothing is a value of its own.

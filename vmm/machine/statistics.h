@@ -46,7 +46,7 @@ struct VcpuExits {
 
 struct DeviceStatistics {
   std::string name;
-  std::optional<std::uint64_t> interrupts;  // the host's own count; nothing: it does not tell
+  std::optional<std::uint64_t> interrupts = {};  // the host's own count; nothing: it does not tell
   std::uint64_t userspace_irqs = 0;
   std::uint64_t mapped_bytes = 0;
   std::uint64_t trapped_reads = 0;
@@ -59,12 +59,13 @@ struct DeviceStatistics {
 // A device of ours that the guest's virtio drivers drive.
 struct VirtioStatistics {
   std::string name;
-  std::uint64_t requests = 0;
-  std::uint64_t bytes_read = 0;  // by the guest
-  std::uint64_t bytes_written = 0;
-  std::uint64_t errors = 0;         // requests that were answered with one
-  std::uint64_t notifications = 0;  // wake-ups of the event loop by the guest's
-  std::uint64_t interrupts = 0;
+  // Nothing, all but the last: the host's kernel serves its queues, and does not tell.
+  std::optional<std::uint64_t> requests = {};
+  std::optional<std::uint64_t> bytes_read = {};  // by the guest
+  std::optional<std::uint64_t> bytes_written = {};
+  std::optional<std::uint64_t> errors = {};         // requests that were answered with one
+  std::optional<std::uint64_t> notifications = {};  // wake-ups of the event loop by the guest's
+  std::optional<std::uint64_t> interrupts = {};
   std::uint64_t failures = 0;  // times the guest broke the rules, and was told to reset the device
 };
 

@@ -7,24 +7,50 @@
 
 #include "devices/virtio/block_device.h"
 #include "devices/virtio/entropy_device.h"
+#include "devices/virtio/vsock_device.h"
 
 namespace microvm {
 namespace {
 
+// What a device may signal; those that its kind has no use for are null.
+struct DeviceEvents {
+  const Fd& interrupt;
+  const LoopEvent* ended;
+  const LoopEvent* vhost_error;
+};
+
 std::unique_ptr<VirtioDevice> MakeDevice(HostKernel& kernel, const VmConfig& config,
-                                         const PlannedVirtio& plan, const LoopEvent* ended) {
+                                         const PlannedVirtio& plan, const GuestRam& ram,
+                                         const DeviceEvents& events) {
   if (plan.kind == PlannedVirtio::Kind::kRng) return std::make_unique<EntropyDevice>();
+  if (plan.kind == PlannedVirtio::Kind::kVsock) {
+    return std::make_unique<VsockDevice>(
+        kernel, VsockOptions{.cid = config.vsock->cid, .fd = config.vsock->vhost_fd}, ram,
+        VhostEvents{events.interrupt, events.vhost_error->eventfd()});
+  }
   const DiskConfig& disk = config.disks[plan.index];
   return std::make_unique<BlockDevice>(
       DiskImage(kernel,
                 {.path = disk.path.string(), .readonly = disk.readonly, .direct = disk.direct}),
-      BlockOptions{.serial = disk.serial, .queues = disk.queues}, ended->eventfd());
+      BlockOptions{.serial = disk.serial, .queues = disk.queues}, events.ended->eventfd());
 }
 
 MemoryMapping MakeRegisters(HostKernel& kernel) {
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   return MemoryMapping::Anonymous(kernel, std::max(page, std::size_t{MmioTransport::kSizeBytes}),
                                   page, 0);
+}
+
+// The loop is told of all queues at once. Of a device with queues that the host's kernel serves it
+// is these that are told, each by itself; KVM takes no eventfd for one value beside one for any. A
+// notification of another queue of such a device is an exit, and rare: it carries no data.
+std::vector<Ioeventfd> ConnectNotifications(const Vm& vm, GuestAddress notify,
+                                            const VirtioSlot& slot, LogBudget& log) {
+  std::vector<Ioeventfd> notifications;
+  std::uint32_t queue = 0;
+  for (const Fd& kick : slot.kicks()) notifications.emplace_back(vm, notify, queue++, kick, log);
+  if (queue == 0) notifications.emplace_back(vm, notify, std::nullopt, slot.notification(), log);
+  return notifications;
 }
 
 }  // namespace
@@ -38,8 +64,18 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
       ended_(plan.kind == PlannedVirtio::Kind::kDisk
                  ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnEnded(); })
                  : nullptr),
-      device_(MakeDevice(kernel, config, plan, ended_.get())),
+      vhost_error_(
+          plan.kind == PlannedVirtio::Kind::kVsock
+              ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnVhostError(); })
+              : nullptr),
+      device_(
+          MakeDevice(kernel, config, plan, ram, {interrupt_, ended_.get(), vhost_error_.get()})),
       transport_(plan.name, *device_, ram, registers_.bytes(), {notified_.eventfd(), interrupt_}) {}
+
+std::span<const Fd> VirtioSlot::kicks() const {
+  const Vhost* vhost = device_->vhost();
+  return vhost == nullptr ? std::span<const Fd>() : vhost->kicks();
+}
 
 VirtioDevices::VirtioDevices(EventLoop& loop, HostKernel& kernel, const VmPlan& plan,
                              const GuestRam& ram)
@@ -64,7 +100,7 @@ std::vector<VirtioConnection> VirtioDevices::Connect(const Vm& vm) {
     const GuestAddress acknowledge{start + MmioTransport::kInterruptAcknowledge};
     WithContext(Error(slot->plan().name), [&] {
       connections.push_back(
-          {Ioeventfd(vm, notify, {}, slot->notification(), disconnect_log_),
+          {ConnectNotifications(vm, notify, *slot, disconnect_log_),
            Ioeventfd(vm, acknowledge, MmioTransport::kUsedBufferSeen, acknowledged_,
                      disconnect_log_),
            Irqfd::Edge(vm, slot->plan().spi, slot->interrupt(), disconnect_log_)});
@@ -81,6 +117,10 @@ std::vector<VirtioStatistics> VirtioDevices::statistics() const {
   std::vector<VirtioStatistics> all;
   for (const auto& slot : slots_) {
     const VirtioCounts counts = slot->transport().counts();
+    if (!slot->kicks().empty()) {
+      all.push_back({.name = slot->plan().name, .failures = counts.failures});
+      continue;
+    }
     all.push_back({.name = slot->plan().name,
                    .requests = counts.requests,
                    .bytes_read = counts.traffic.bytes_read,

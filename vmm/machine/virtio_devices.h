@@ -29,20 +29,23 @@ class VirtioSlot {
   [[nodiscard]] const Fd& interrupt() const { return interrupt_; }
   [[nodiscard]] std::span<std::byte> registers() const { return registers_.bytes(); }
   [[nodiscard]] MmioTransport& transport() { return transport_; }
+  // Of the queues that the host's kernel serves.
+  [[nodiscard]] std::span<const Fd> kicks() const;
 
  private:
   const PlannedVirtio& plan_;
   MemoryMapping registers_;  // whole pages of the host's
   Fd interrupt_;
   LoopEvent notified_;
-  std::unique_ptr<LoopEvent> ended_;  // of a device whose requests may take a while
+  std::unique_ptr<LoopEvent> ended_;        // of a device whose requests may take a while
+  std::unique_ptr<LoopEvent> vhost_error_;  // of one whose queues the host's kernel serves
   std::unique_ptr<VirtioDevice> device_;
   MmioTransport transport_;
 };
 
 // What a virtio device and a boot of the guest have to do with each other without user space.
 struct VirtioConnection {
-  Ioeventfd notification;
+  std::vector<Ioeventfd> notifications;
   Ioeventfd acknowledgement;
   Irqfd interrupt;
 };

@@ -32,6 +32,7 @@ class GuestRam {
     return {};
   }
 
+  [[nodiscard]] const std::vector<AddressRange>& ranges() const { return ranges_; }
   // All of it.
   [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
 

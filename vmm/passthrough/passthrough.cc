@@ -228,6 +228,7 @@ void CheckPassedDescriptors(HostKernel& kernel, const VmConfig& config) {
     if (!S_ISCHR(status.st_mode)) throw Error(which + " is no device", remedy);
   };
   check(config.iommu_fd, "/dev/iommu");
+  if (config.vsock) check(config.vsock->vhost_fd, "/dev/vhost-vsock");
   for (const PlatformConfig& platform : config.platform) {
     WithContext(Error("cannot pass through '" + platform.host + "'"),
                 [&] { check(platform.device_fd, "its /dev/vfio/devices/vfioN"); });

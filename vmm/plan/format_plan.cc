@@ -89,6 +89,8 @@ void AppendVirtio(std::string& text, const VmConfig& config, const PlannedVirtio
             "\nqueues = " + std::to_string(disk.queues) +
             "\ndirect = " + (disk.direct ? "true" : "false") + "\n";
     if (!disk.serial.empty()) text += "serial = " + Quoted(disk.serial) + "\n";
+  } else if (device.kind == PlannedVirtio::Kind::kVsock) {
+    text += "\n[vsock]\ncid = " + std::to_string(config.vsock->cid) + "\n";
   } else {
     text += "\n[rng]\n";
   }

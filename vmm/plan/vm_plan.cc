@@ -261,6 +261,7 @@ std::vector<PlannedVirtio> PlanVirtio(const VmConfig& config, const PlatformLayo
     add(PlannedVirtio::Kind::kDisk, index, "disk" + std::to_string(index));
   }
   if (config.rng.enabled) add(PlannedVirtio::Kind::kRng, 0, "rng");
+  if (config.vsock) add(PlannedVirtio::Kind::kVsock, 0, "vsock");
   return planned;
 }
 

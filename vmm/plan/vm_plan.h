@@ -100,10 +100,10 @@ struct PlannedDevice {
 
 // A device of ours that the guest's virtio drivers drive.
 struct PlannedVirtio {
-  enum class Kind { kDisk, kRng };
+  enum class Kind { kDisk, kRng, kVsock };
   Kind kind;
   std::size_t index;  // of a disk: in the configuration
-  std::string name;   // "disk0", "rng": in statistics and errors
+  std::string name;   // "disk0", "rng", "vsock": in statistics and errors
   AddressRange registers;
   Spi spi;  // an edge
 };

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/fakes/fake_vhost.h"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <utility>
+
+namespace microvm::fakes {
+
+long FakeVhostVsock::Ioctl(unsigned long request, void* argument) {
+  switch (request) {
+    case VHOST_GET_FEATURES:
+      CopyOut(argument, kernel_.host.vhost_features);
+      return 0;
+    case VHOST_SET_FEATURES:
+      if ((CopyIn<std::uint64_t>(argument) & ~kernel_.host.vhost_features) != 0) return -EOPNOTSUPP;
+      state_.features = CopyIn<std::uint64_t>(argument);
+      return 0;
+    case VHOST_SET_OWNER:
+      if (state_.owned) return -EBUSY;
+      state_.owned = true;
+      return 0;
+    case VHOST_VSOCK_SET_GUEST_CID:
+      return SetCid(CopyIn<std::uint64_t>(argument));
+    default:
+      break;
+  }
+  // vhost_dev_check_owner.
+  if (!state_.owned) return -EPERM;
+  switch (request) {
+    case VHOST_SET_MEM_TABLE:
+      return SetMemory(argument);
+    case VHOST_VSOCK_SET_RUNNING:
+      return SetRunning(CopyIn<int>(argument));
+    default:
+      return SetQueue(request, argument);
+  }
+}
+
+long FakeVhostVsock::SetMemory(const void* table) {
+  constexpr std::uint32_t kMaximumRegions = 64;  // max_mem_regions
+  // struct vhost_memory, without what follows.
+  const auto [regions, padding] = CopyIn<std::array<std::uint32_t, 2>>(table);
+  if (padding != 0) return -EOPNOTSUPP;
+  if (regions > kMaximumRegions) return -E2BIG;
+  state_.memory.clear();
+  for (std::uint32_t index = 0; index < regions; ++index) {
+    const auto region =
+        CopyIn<vhost_memory_region>(static_cast<const std::byte*>(table) + sizeof(vhost_memory) +
+                                    index * sizeof(vhost_memory_region));
+    if (region.memory_size == 0) return -EINVAL;
+    state_.memory.push_back({region.guest_phys_addr, region.memory_size, region.userspace_addr});
+  }
+  return 0;
+}
+
+// vhost_vring_ioctl.
+long FakeVhostVsock::SetQueue(unsigned long request, void* argument) {
+  const auto index = CopyIn<std::uint32_t>(argument);
+  if (index >= state_.queues.size()) return -ENOBUFS;
+  VhostQueue& queue = state_.queues[index];
+  switch (request) {
+    case VHOST_SET_VRING_NUM:
+      return SetSize(queue, CopyIn<vhost_vring_state>(argument).num);
+    case VHOST_SET_VRING_BASE:
+      if (state_.running) return -EBUSY;
+      queue.base = CopyIn<vhost_vring_state>(argument).num;
+      return queue.base > 0xffff ? -EINVAL : 0;
+    case VHOST_SET_VRING_ADDR:
+      return SetPlaces(queue, CopyIn<vhost_vring_addr>(argument));
+    case VHOST_SET_VRING_KICK:
+      return SetFile(queue.kick, CopyIn<vhost_vring_file>(argument));
+    case VHOST_SET_VRING_CALL:
+      return SetFile(queue.call, CopyIn<vhost_vring_file>(argument));
+    case VHOST_SET_VRING_ERR:
+      return SetFile(queue.error, CopyIn<vhost_vring_file>(argument));
+    default:
+      return -ENOTTY;
+  }
+}
+
+long FakeVhostVsock::SetSize(VhostQueue& queue, std::uint32_t size) const {
+  if (state_.running) return -EBUSY;
+  if (size > 0xffff || !std::has_single_bit(size)) return -EINVAL;
+  queue.size = size;
+  return 0;
+}
+
+long FakeVhostVsock::SetPlaces(VhostQueue& queue, const vhost_vring_addr& places) {
+  if (places.flags != 0) return -EOPNOTSUPP;
+  if (places.avail_user_addr % 2 != 0 || places.used_user_addr % 4 != 0) return -EINVAL;
+  queue.descriptors = places.desc_user_addr;
+  queue.available = places.avail_user_addr;
+  queue.used = places.used_user_addr;
+  return 0;
+}
+
+long FakeVhostVsock::SetFile(int& eventfd, const vhost_vring_file& file) const {
+  if (file.fd >= 0 && !kernel_.IsEventFd(file.fd)) return -EINVAL;
+  eventfd = file.fd;
+  return 0;
+}
+
+// vhost_vsock_set_cid.
+long FakeVhostVsock::SetCid(std::uint64_t cid) {
+  if (cid <= 2 || cid >= UINT32_MAX) return -EINVAL;
+  const auto others = kernel_.All<FakeVhostVsock>();
+  const bool taken = std::any_of(others.begin(), others.end(), [&](const FakeVhostVsock* other) {
+    return other != this && other->state_.cid == cid;
+  });
+  if (taken) return -EADDRINUSE;
+  state_.cid = cid;
+  return 0;
+}
+
+// The kernel looks at the queues by addresses of the process, wherever they are in it; this
+// program's are where its memory table says that the guest's RAM is.
+long FakeVhostVsock::SetRunning(int running) {
+  if (running != 0 && running != 1) return -EINVAL;
+  const bool has_run = std::exchange(state_.running, false);
+  if (running == 0) {
+    // Where the kernel would go on: it does not start anew by itself.
+    for (VhostQueue& queue : state_.queues) queue.base += has_run ? 1 : 0;
+    return 0;
+  }
+  for (const VhostQueue& queue : state_.queues) {
+    const std::uint64_t size = queue.size;
+    if (size == 0) return -EFAULT;
+    if (!IsShared(queue.descriptors, 16 * size) || !IsShared(queue.available, 6 + 2 * size) ||
+        !IsShared(queue.used, 6 + 8 * size)) {
+      kernel_.Violation("a queue of vhost is not in the memory it may use");
+    }
+    if (queue.base != 0) kernel_.Violation("a queue of vhost does not begin at its start");
+  }
+  state_.running = true;
+  return 0;
+}
+
+bool FakeVhostVsock::IsShared(std::uint64_t start, std::uint64_t length) const {
+  return std::any_of(state_.memory.begin(), state_.memory.end(), [&](const auto& region) {
+    const auto& [guest, bytes, host] = region;
+    return start >= host && start + length <= host + bytes;
+  });
+}
+
+bool FakeVhostVsock::Uses(std::uint64_t start, std::uint64_t end) const {
+  return std::any_of(state_.memory.begin(), state_.memory.end(), [&](const auto& region) {
+    const auto& [guest, bytes, host] = region;
+    return host < end && start < host + bytes;
+  });
+}
+
+bool FakeVhostVsock::Signals(int eventfd) const {
+  return std::any_of(state_.queues.begin(), state_.queues.end(), [&](const VhostQueue& queue) {
+    return queue.kick == eventfd || queue.call == eventfd || queue.error == eventfd;
+  });
+}
+
+void FakeVhostVsock::Closing() {
+  if (state_.running) kernel_.Violation("vhost closed while it serves a guest");
+}
+
+}  // namespace microvm::fakes
