@@ -125,6 +125,27 @@ case $(word test) in
       echo "written=$block"
       block=$((block + 1))
     done ;;
+  sockets)
+    vsock_echo serve 1000 501 &
+    vsock_echo send 2 1000 1 4194304
+    vsock_echo send 2 1000 500 2048
+    wait
+    grep virtio /proc/interrupts ;;
+  sockets_reboot)
+    vsock_echo send 2 1000 1 65536 && reboot -f
+    exec sleep 1000 ;;
+  sockets_rebind)
+    cd /sys/bus/virtio/drivers/*vsock*
+    for time in 1 2 3 4 5; do
+      vsock_echo send 2 1000 1 1000000000 &
+      vsock_echo send 2 1000 1 65536
+      for device in virtio*; do
+        echo $device >unbind
+        echo $device >bind
+      done
+      wait
+    done
+    vsock_echo send 2 1000 1 65536 ;;
   fill)
     dd if=/dev/zero of=/dev/vda bs=64k count=1 oflag=direct 2>/dev/null && echo first=ok
     dd if=/dev/zero of=/dev/vda bs=64k seek=1 oflag=direct 2>/dev/null && echo fill=done ||
@@ -196,7 +217,8 @@ def test_files(image, suite):
     if suite == "system-virt":
         archive.file("/t/microvm-bench", pathlib.Path(image["bench"]).read_bytes(), True)
     if suite == "system-virtio":
-        archive.file("/t/virtio.initrd", guest_initrd(image, VIRTIO_INIT))
+        archive.file("/t/virtio.initrd", guest_initrd(image, VIRTIO_INIT, own=["vsock_echo"]))
+        archive.file("/t/vsock_echo", pathlib.Path(image["programs"], "vsock_echo").read_bytes(), True)
     if suite == "system-versal":
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
     if suite == "figures":
