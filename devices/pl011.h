@@ -6,46 +6,12 @@
 #include <mutex>
 #include <span>
 
+#include "devices/byte_fifo.h"
+#include "devices/console_port.h"
 #include "devices/irq_line.h"
 #include "devices/mmio_device.h"
 
 namespace microvm {
-
-// A FIFO of bytes with a fixed capacity; not thread-safe.
-template <std::size_t Capacity>
-class ByteFifo {
- public:
-  [[nodiscard]] std::size_t size() const { return size_; }
-  [[nodiscard]] bool empty() const { return size_ == 0; }
-  [[nodiscard]] bool full() const { return size_ == Capacity; }
-  void Push(std::uint8_t byte) { bytes_[(head_ + size_++) % Capacity] = byte; }
-  std::uint8_t Pop() {
-    const std::uint8_t byte = bytes_[head_];
-    head_ = (head_ + 1) % Capacity;
-    --size_;
-    return byte;
-  }
-  void Clear() { size_ = 0; }
-
- private:
-  std::array<std::uint8_t, Capacity> bytes_{};
-  std::size_t head_ = 0;
-  std::size_t size_ = 0;
-};
-
-// Told by a Pl011, on any thread and with its lock held, that the other end has something to do:
-// TakeTransmitted will give bytes, or Receive will take some again. Must not call back.
-class Pl011Host {
- public:
-  Pl011Host() = default;
-  Pl011Host(const Pl011Host&) = delete;
-  Pl011Host& operator=(const Pl011Host&) = delete;
-  Pl011Host(Pl011Host&&) = delete;
-  Pl011Host& operator=(Pl011Host&&) = delete;
-  virtual ~Pl011Host() = default;
-  virtual void TransmitReady() noexcept = 0;
-  virtual void ReceiveReady() noexcept = 0;
-};
 
 // An Arm PrimeCell UART (PL011) r1p4: transmit, receive with interrupts, FIFOs (Arm DDI 0183,
 // chapter 3). The line has no speed: what is written has left at once, unless the host takes it
@@ -53,21 +19,17 @@ class Pl011Host {
 // real line. Break, parity, framing, modem lines and DMA are not modelled.
 //
 // The MMIO face is called by vCPU threads, the rest by the event loop; one lock guards all state.
-class Pl011 final : public MmioDevice {
+class Pl011 final : public MmioDevice, public ConsolePort {
  public:
   // `line` and `host` outlive the device.
-  Pl011(IrqLine& line, Pl011Host& host) : line_(line), host_(host) {}
+  Pl011(IrqLine& line, ConsoleHost& host) : line_(line), host_(host) {}
 
   [[nodiscard]] std::string_view name() const override { return "pl011"; }
   MmioResult Read(std::uint64_t offset, std::span<std::byte> out) noexcept override;
   MmioResult Write(std::uint64_t offset, std::span<const std::byte> in) noexcept override;
 
-  // Moves bytes that the guest has sent into `out`; returns how many. Call again when it fills
-  // `out`; after fewer, TransmitReady comes with the next byte.
-  std::size_t TakeTransmitted(std::span<std::uint8_t> out) noexcept;
-  // Offers input to the guest; returns how many bytes the FIFO took. After fewer than all,
-  // ReceiveReady comes when there is room again.
-  std::size_t Receive(std::span<const std::uint8_t> in) noexcept;
+  std::size_t TakeTransmitted(std::span<std::uint8_t> out) noexcept override;
+  std::size_t Receive(std::span<const std::uint8_t> in) noexcept override;
 
  private:
   [[nodiscard]] std::uint32_t ReadRegister(std::uint64_t offset, bool& known) noexcept;
@@ -86,7 +48,7 @@ class Pl011 final : public MmioDevice {
   static constexpr std::size_t kReceiveFifoDepth = 16;
 
   IrqLine& line_;
-  Pl011Host& host_;
+  ConsoleHost& host_;
   std::mutex mutex_;  // guards all below
   ByteFifo<kTransmitBytes> transmit_;
   ByteFifo<kReceiveFifoDepth> receive_;

@@ -14,7 +14,7 @@ constexpr std::uint32_t kPpi = 1;
 constexpr std::uint32_t kEdgeRising = 1;
 constexpr std::uint32_t kLevelHigh = 4;
 
-constexpr std::uint32_t kConsoleClockHz = 24'000'000;
+constexpr std::uint32_t kPrimeCellClockHz = 24'000'000;
 constexpr std::size_t kKaslrSeedBytes = 8;
 constexpr std::uint32_t kPmuPpi = 7;
 
@@ -25,7 +25,7 @@ std::uint32_t Number(const VmPlan& plan, Phandle phandle) {
 void WriteChosen(FdtWriter& fdt, const VmPlan& plan, BootSeed seed) {
   fdt.Node("chosen", [&] {
     fdt.String("bootargs", plan.config.boot.cmdline);
-    if (plan.config.console.enabled) {
+    if (HasPl011(plan.config.consoles)) {
       fdt.String("stdout-path", "/" + UnitName("serial", plan.console.start().value));
     }
     if (plan.boot.initrd) {
@@ -122,7 +122,7 @@ void WriteFixedClock(FdtWriter& fdt, const std::string& name, std::uint32_t phan
 
 void WriteConsole(FdtWriter& fdt, const VmPlan& plan) {  // bindings/serial/pl011.yaml
   const std::uint32_t clock = Number(plan, Phandle::kConsoleClock);
-  WriteFixedClock(fdt, "console-clock", clock, kConsoleClockHz);
+  WriteFixedClock(fdt, "console-clock", clock, kPrimeCellClockHz);
   fdt.Node(UnitName("serial", plan.console.start().value), [&] {
     fdt.Strings("compatible", {"arm,pl011", "arm,primecell"});
     fdt.Cells64("reg", {plan.console.start().value, plan.console.size_bytes()});
@@ -130,6 +130,17 @@ void WriteConsole(FdtWriter& fdt, const VmPlan& plan) {  // bindings/serial/pl01
     fdt.Cells("clocks", {clock, clock});
     fdt.Strings("clock-names", {"uartclk", "apb_pclk"});
     if (!plan.overlays.empty()) fdt.Cells("phandle", {Number(plan, Phandle::kConsole)});
+  });
+}
+
+void WriteRtc(FdtWriter& fdt, const PlannedRtc& rtc) {  // bindings/rtc/arm,pl031.yaml
+  WriteFixedClock(fdt, "rtc-clock", rtc.clock_phandle, kPrimeCellClockHz);
+  fdt.Node(UnitName("rtc", rtc.registers.start().value), [&] {
+    fdt.Strings("compatible", {"arm,pl031", "arm,primecell"});
+    fdt.Cells64("reg", {rtc.registers.start().value, rtc.registers.size_bytes()});
+    fdt.Cells("interrupts", {kSpi, rtc.spi.number, kLevelHigh});
+    fdt.Cells("clocks", {rtc.clock_phandle});
+    fdt.String("clock-names", "apb_pclk");
   });
 }
 
@@ -180,7 +191,7 @@ void WriteDevice(FdtWriter& fdt, const PlannedDevice& device) {
 void WriteSymbols(FdtWriter& fdt, const VmPlan& plan) {
   fdt.Node("__symbols__", [&] {
     fdt.String("gic", "/" + UnitName("interrupt-controller", plan.gic.distributor.start().value));
-    if (plan.config.console.enabled) {
+    if (HasPl011(plan.config.consoles)) {
       fdt.String("uart0", "/" + UnitName("serial", plan.console.start().value));
     }
     for (const PlannedDevice& device : plan.devices) {
@@ -210,8 +221,9 @@ std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed, std::si
     WriteTimer(fdt, plan);
     if (plan.config.cpu.pmu) WritePmu(fdt, plan);
     WriteGic(fdt, plan);
-    if (plan.config.console.enabled) WriteConsole(fdt, plan);
+    if (HasPl011(plan.config.consoles)) WriteConsole(fdt, plan);
     for (const PlannedVirtio& device : plan.virtio) WriteVirtio(fdt, device);
+    if (plan.rtc) WriteRtc(fdt, *plan.rtc);
     for (const PlannedDevice& device : plan.devices) WriteDevice(fdt, device);
     if (!plan.overlays.empty()) WriteSymbols(fdt, plan);
   });

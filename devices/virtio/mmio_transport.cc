@@ -111,10 +111,11 @@ MmioResult MmioTransport::Read(std::uint64_t offset, std::span<std::byte> out) n
 
 MmioResult MmioTransport::Write(std::uint64_t offset, std::span<const std::byte> in) noexcept {
   // 4.2.2.2: registers are written whole.
-  if (in.size() != 4 || offset % 4 != 0 || offset >= kConfig) return MmioResult::kBadAccess;
+  if (in.size() != 4 || offset % 4 != 0) return MmioResult::kBadAccess;
   const auto value = static_cast<std::uint32_t>(LoadRegister(in));
   const std::scoped_lock lock(mutex_);
-  const bool known = WriteRegister(offset, value);
+  const bool known = offset < kConfig ? WriteRegister(offset, value)
+                                      : device_.WriteConfig(offset - kConfig, value);
   Show();
   return known ? MmioResult::kOk : MmioResult::kBadAccess;
 }
@@ -201,7 +202,9 @@ bool MmioTransport::WriteQueueRegister(std::uint64_t offset, std::uint32_t value
 }
 
 std::uint64_t MmioTransport::OfferedFeatures() const noexcept {
-  return device_.profile().features | kIndirectDescriptors | kEventIndex | kVersion1;
+  const VirtioProfile& profile = device_.profile();
+  const std::uint64_t indirect = profile.indirect ? kIndirectDescriptors : 0;
+  return profile.features | indirect | kEventIndex | kVersion1;
 }
 
 bool MmioTransport::Serves() const noexcept {

@@ -13,13 +13,14 @@ namespace microvm {
 class Vhost;
 
 // Device IDs (virtio 1.2, 5).
-enum class VirtioId : std::uint32_t { kBlock = 2, kEntropy = 4, kVsock = 19 };
+enum class VirtioId : std::uint32_t { kBlock = 2, kConsole = 3, kEntropy = 4, kVsock = 19 };
 
 // What a driver may ask of a device.
 struct VirtioProfile {
   VirtioId id;
   std::uint64_t features = 0;  // those of its kind; the transport adds its own
   std::uint16_t queues = 1;
+  bool indirect = true;                    // VIRTIO_F_INDIRECT_DESC is offered
   std::span<const std::byte> config = {};  // its configuration space, which does not change
 };
 
@@ -72,6 +73,10 @@ class VirtioDevice {
   // The driver takes the queue back. Chains of it that are kept until the host has something for
   // them are forgotten: their memory is not touched any more.
   virtual void Forget(std::uint16_t /*queue*/) noexcept {}
+  // The driver writes to the configuration space, ready or not; false if there is nothing to write.
+  virtual bool WriteConfig(std::uint64_t /*offset*/, std::uint32_t /*value*/) noexcept {
+    return false;
+  }
 
   // Of a device whose first queues the host's kernel serves: they do not come to Handle. The
   // transport starts and stops it.

@@ -38,16 +38,17 @@ TEST_CASE("golden tree: a CAN controller and a timer, two vCPUs, an initrd, a PM
   CheckGolden(input, "guest-devices.dts");
 }
 
-TEST_CASE("golden tree: two disks and a source of entropy") {
+TEST_CASE("golden tree: two disks, a source of entropy and a real-time clock") {
   PlanInput input;
   input.config.disks = {{.path = "/disks/root"}, {.path = "/disks/data"}};
   input.config.rng.enabled = true;
+  input.config.rtc.enabled = true;
   CheckGolden(input, "guest-virtio.dts");
 }
 
 TEST_CASE("golden tree: no console, a region above RAM, a device without regions") {
   PlanInput input;
-  input.config.console.enabled = false;
+  input.config.consoles.clear();
   DeviceFacts timer = fakes::TimerFacts();
   timer.regions = {{std::uint64_t{1} << 32, true}};
   DeviceFacts bare = fakes::FactsOf(fakes::SharedTree("board"), "/axi/regulator-switch");

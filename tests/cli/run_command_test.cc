@@ -275,6 +275,21 @@ TEST_CASE("--check finds that a CID is another machine's, and keeps none") {
                  "descriptor 1000 is not open"));
 }
 
+TEST_CASE("--check finds a console that cannot be opened, and makes no file of one that can") {
+  Program program;
+  const auto check = [&](const std::string& path) {
+    WriteFile(program.line.config,
+              "[memory]\nsize = \"8M\"\n[boot]\nkernel = \"Image\"\n"
+              "[[console]]\npath = \"" +
+                  path + "\"\n");
+    return program.Run(Command::kCheck);
+  };
+  CHECK(check("log") == 0);
+  CHECK_FALSE(std::filesystem::exists(program.InFolder("log")));
+  CHECK(Contains(fakes::ChainOf([&] { check("none/log"); }),
+                 "console " + program.InFolder("none/log") + "\n  it cannot be opened\n"));
+}
+
 TEST_CASE("--stats does not overwrite a disk") {
   Program program;
   const std::string disk = program.InFolder("disk");

@@ -34,8 +34,10 @@ TEST_CASE("the smallest configuration names memory and kernel; the rest has defa
   CHECK(config.boot.kernel == "/etc/microvm/Image");
   CHECK_FALSE(config.boot.initrd.has_value());
   CHECK(config.boot.cmdline.empty());
-  CHECK(config.console.enabled);
-  CHECK(config.console.input);
+  REQUIRE(config.consoles.size() == 1);
+  CHECK(config.consoles[0].kind == ConsoleKind::kPl011);
+  CHECK(config.consoles[0].input);
+  CHECK_FALSE(config.consoles[0].path.has_value());
   CHECK(config.platform.empty());
 }
 
@@ -75,14 +77,6 @@ TEST_CASE("paths of [boot] are relative to the file's folder, unless they are ab
   REQUIRE(config.boot.initrd.has_value());
   CHECK(*config.boot.initrd == "/etc/microvm/sub/initrd");
   CHECK(config.boot.cmdline == "console=ttyAMA0");
-}
-
-TEST_CASE("the console can be switched off, and its input alone") {
-  const VmConfig config =
-      Parse(std::string(kSmallest) + "[console]\nenabled = true\ninput = false\n");
-  CHECK(config.console.enabled);
-  CHECK_FALSE(config.console.input);
-  CHECK_FALSE(Parse(std::string(kSmallest) + "[console]\nenabled = false\n").console.enabled);
 }
 
 TEST_CASE("every key of [[platform]] is read, in the order of the tables") {

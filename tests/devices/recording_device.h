@@ -61,7 +61,7 @@ class RecordingLine final : public IrqLine {
   unsigned changes_ = 0;
 };
 
-class RecordingHost final : public Pl011Host {
+class RecordingHost final : public ConsoleHost {
  public:
   void TransmitReady() noexcept override { ++transmit; }
   void ReceiveReady() noexcept override { ++receive; }

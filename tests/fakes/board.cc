@@ -58,7 +58,7 @@ Board::Board() {
   config.name = "sample";
   config.memory.size_bytes = 8U << 20;
   config.boot.kernel = files_.Write("Image", SmallImage());
-  config.console.enabled = false;
+  config.consoles.clear();
 }
 
 void Board::AddCan(DmaMode dma, std::optional<unsigned> cdev) {

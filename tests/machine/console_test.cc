@@ -57,7 +57,7 @@ struct Ends {
 };
 
 Board::Outcome RunWithConsole(Board& board, std::string& output) {
-  board.config.console.enabled = true;
+  if (board.config.consoles.empty()) board.config.consoles = {ConsoleConfig{}};
   const fakes::CapturedStream out(STDOUT_FILENO);
   Board::Outcome outcome = board.Run();
   output = out.text();
@@ -74,7 +74,7 @@ std::vector<fakes::VcpuExit> Writes(const std::string& text) {
 
 TEST_CASE("what a guest writes before it powers off is written out, all of it") {
   Board board;
-  board.config.console.input = false;
+  board.config.consoles = {{.input = false}};
   std::string text;
   for (int line = 0; line < 300; ++line) text += "line " + std::to_string(line) + "\n";
   auto script = Writes(text);
@@ -88,7 +88,7 @@ TEST_CASE("what a guest writes before it powers off is written out, all of it") 
 
 TEST_CASE("the console goes on over a reboot") {
   Board board;
-  board.config.console.input = false;
+  board.config.consoles = {{.input = false}};
   auto first = Writes("one ");
   first.push_back(fakes::Reset());
   board.kernel.Script(0, std::move(first));
@@ -102,7 +102,7 @@ TEST_CASE("the console goes on over a reboot") {
 
 TEST_CASE("a console that nobody listens to does not hold the guest up") {
   Board board;
-  board.config.console.input = false;
+  board.config.consoles = {{.input = false}};
   const Ends pipe(false);
   const int saved = ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
   std::fflush(stdout);
@@ -112,7 +112,6 @@ TEST_CASE("a console that nobody listens to does not hold the guest up") {
   auto script = Writes(std::string(9000, 'x'));
   script.push_back(fakes::PowerOff());
   board.kernel.Script(0, std::move(script));
-  board.config.console.enabled = true;
   const Board::Outcome outcome = board.Run();
   ::signal(SIGPIPE, before);
   ::dup2(saved, STDOUT_FILENO);
@@ -217,8 +216,7 @@ TEST_CASE("a socket that has less than the kernel would wait for does not block 
 
 TEST_CASE("output into a socket is complete") {
   Board board;
-  board.config.console.enabled = true;
-  board.config.console.input = false;
+  board.config.consoles = {{.input = false}};
   const Ends ends(true);
   const int saved = ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
   std::fflush(stdout);
@@ -255,7 +253,7 @@ TEST_CASE("closed standard streams are no error") {
   auto script = Writes("x");
   script.push_back(fakes::PowerOff());
   board.kernel.Script(0, std::move(script));
-  board.config.console.enabled = true;
+  board.config.consoles = {ConsoleConfig{}};
   const Board::Outcome outcome = board.Run();
   ::dup2(in, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);

@@ -67,8 +67,9 @@ void Prepare(Board& board, const Start& start) {
   board.config.cpu.priority = 10;
   board.config.cpu.pmu = true;
   board.config.memory.lock = true;
-  board.config.console.enabled = true;
-  board.config.console.input = false;
+  board.config.consoles = {{.input = false},
+                           {.kind = ConsoleKind::kHvc, .path = board.host.Write("log", "")}};
+  board.config.rtc.enabled = true;
   board.config.disks = {{.path = board.host.Write("disk", std::string(4096, 'D'))}};
   board.config.rng.enabled = true;
   board.config.vsock = VsockConfig{.cid = 3};

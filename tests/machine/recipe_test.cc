@@ -29,7 +29,6 @@ constexpr const char* kMachine =
     "eventfd\n"  // the resample
     "eventfd\n"  // the probe of lines that went quiet
     "eventfd\n"  // the end of a vCPU
-    "eventfd\n"  // the console's
     // Before the device can reach the guest's RAM.
     "VFIO_DEVICE_RESET\n"
     "VFIO_IOMMU_MAP_DMA\n";
@@ -83,7 +82,6 @@ constexpr const char* kEndOfBoot =
 // The device is brought to rest and closed before the container that maps memory for it.
 constexpr const char* kEndOfMachine =
     "VFIO_DEVICE_RESET\n"
-    "close eventfd\n"
     "close eventfd\n"
     "close eventfd\n"
     "close eventfd\n"

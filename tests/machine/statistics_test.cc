@@ -24,6 +24,7 @@ TEST_CASE("statistics are one JSON object with every figure") {
   statistics.first_run_boottime_ns = 30;
   statistics.first_run_cpu_ns = 25;
   statistics.refused_accesses = 4;
+  statistics.rtc_alarms = 5;
   VcpuExits exits;
   exits.mmio_read = 1;
   exits.mmio_write = 2;
@@ -67,6 +68,7 @@ TEST_CASE("statistics are one JSON object with every figure") {
 "vcpu_exits":{"mmio_read":2,"mmio_write":4,"undecodable":6,"interrupted":8,"system_event":10,"other":12},
 "vcpu_delays":{"page_faults":14,"preemptions":16,"allocations":18},
 "refused_accesses":4,
+"rtc_alarms":5,
 "devices":[
   {"name":"one","interrupts":7,"userspace_irqs":8,"mapped_bytes":9,"trapped_reads":10,"trapped_writes":11,"denied_reads":12,"denied_writes":13,"rearmed_interrupts":14},
   {"name":"two","interrupts":null,"userspace_irqs":0,"mapped_bytes":0,"trapped_reads":0,"trapped_writes":0,"denied_reads":0,"denied_writes":0,"rearmed_interrupts":0}],
@@ -83,6 +85,7 @@ TEST_CASE("statistics of nothing are still an object") {
 "vcpu_exits":{},
 "vcpu_delays":{"page_faults":0,"preemptions":0,"allocations":0},
 "refused_accesses":0,
+"rtc_alarms":0,
 "devices":[],
 "virtio":[]}
 )");

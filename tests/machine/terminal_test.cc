@@ -93,7 +93,7 @@ constexpr std::uint64_t kConsole = 0x900'0000;
 // A guest with a console that runs until something from outside ends it; gives the reason.
 int RunUntilEnded() {
   Board board;
-  board.config.console.enabled = true;
+  board.config.consoles = {ConsoleConfig{}};
   return static_cast<int>(board.Run().reason.value_or(StopReason::kCrash));
 }
 
@@ -138,7 +138,7 @@ TEST_CASE("a program that was stopped without a word has the terminal raw again 
 TEST_CASE("Ctrl-C in the terminal is the guest's; SIGTERM ends it and restores the terminal") {
   Child child([] {
     Board board;
-    board.config.console.enabled = true;
+    board.config.consoles = {ConsoleConfig{}};
     std::vector<fakes::VcpuExit> script;
     for (int poll = 0; poll < 3000; ++poll) {
       script.push_back(fakes::MmioRead(kConsole, 4));
@@ -160,7 +160,7 @@ TEST_CASE("Ctrl-C in the terminal is the guest's; SIGTERM ends it and restores t
 TEST_CASE("Ctrl-] Ctrl-] sends one Ctrl-], and Ctrl-] with anything else sends nothing") {
   Child child([] {
     Board board;
-    board.config.console.enabled = true;
+    board.config.consoles = {ConsoleConfig{}};
     std::vector<fakes::VcpuExit> script;
     for (int poll = 0; poll < 3000; ++poll) {
       script.push_back(fakes::MmioRead(kConsole, 4));
@@ -187,7 +187,7 @@ TEST_CASE("a fatal signal restores the terminal too") {
     CAPTURE(signal);
     Child child([signal] {
       Board board;
-      board.config.console.enabled = true;
+      board.config.consoles = {ConsoleConfig{}};
       board.kernel.Script(0, {fakes::Meanwhile([signal] {
                             ::usleep(300'000);
                             ::kill(::getpid(), signal);

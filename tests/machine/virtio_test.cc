@@ -11,6 +11,7 @@
 #include "devices/virtio/disk_image.h"
 #include "tests/fakes/board.h"
 #include "tests/fakes/exceptions.h"
+#include "vmm/host/file.h"
 #include "vmm/host/linux_kernel.h"
 
 namespace microvm {
@@ -46,8 +47,8 @@ void MakeAvailable(std::byte* ram) {
   __atomic_store_n(index, std::uint16_t{1}, __ATOMIC_RELEASE);
 }
 
-// A driver that finds the device at `base` and starts its first queue, of 8 entries.
-std::vector<VcpuExit> Start(std::uint64_t base) {
+// A driver that finds the device at `base` and starts one of its queues, of 8 entries.
+std::vector<VcpuExit> Start(std::uint64_t base, std::uint64_t queue = 0) {
   std::vector<VcpuExit> script;
   const auto write = [&](std::uint64_t offset, std::uint64_t value) {
     script.push_back(fakes::MmioWrite(base + offset, 4, value));
@@ -56,6 +57,7 @@ std::vector<VcpuExit> Start(std::uint64_t base) {
   write(0x24, 1);
   write(0x20, 1);  // VIRTIO_F_VERSION_1
   write(0x70, 11);
+  write(0x30, queue);
   write(0x38, 8);
   write(0x80, kRamStart + kQueue);
   write(0x90, kRamStart + kQueue + 0x1000);
@@ -201,6 +203,42 @@ TEST_CASE("entropy comes behind the disks") {
   REQUIRE(outcome.statistics.virtio.size() == 2);
   CHECK(outcome.statistics.virtio[1].name == "rng");
   CHECK(outcome.statistics.virtio[1].bytes_read == 64);
+  CheckLeavesNothing(board);
+}
+
+TEST_CASE("a virtio console writes to its file over a reboot, beside a PL011") {
+  constexpr std::uint64_t kUart = 0x900'0000;
+  Board board;
+  const std::filesystem::path log = board.host.Write("log", "before ");
+  board.config.consoles = {{.input = false}, {.kind = ConsoleKind::kHvc, .path = log}};
+  for (int boot = 0; boot < 2; ++boot) {
+    std::vector<VcpuExit> script = Start(kFirstDevice, 1);
+    script.push_back(fakes::MmioWrite(kUart, 1, 'U'));
+    script.push_back(fakes::Meanwhile([&board, boot] {
+      std::byte* ram = board.kernel.GuestRam();
+      std::memcpy(ram + kDataOffset, boot == 0 ? "one " : "two ", 4);
+      StoreDescriptor(ram + kQueue, kDataOffset, 4, 0);
+      MakeAvailable(ram);
+    }));
+    script.push_back(fakes::MmioWrite(kFirstDevice + 0x50, 4, 1));
+    script.push_back(AwaitUsed(board));
+    script.push_back(boot == 0 ? fakes::Reset() : fakes::PowerOff());
+    board.kernel.Script(0, std::move(script));
+  }
+  std::string output;
+  Board::Outcome outcome;
+  {
+    const fakes::CapturedStream out(STDOUT_FILENO);
+    outcome = board.Run();
+    output = out.text();
+  }
+  CHECK(outcome.chain == "");
+  CHECK(output == "UU");
+  CHECK(ReadTextFile(log.string()) == "before one two ");
+  REQUIRE(outcome.statistics.virtio.size() == 1);
+  CHECK(outcome.statistics.virtio[0].name == "hvc0");
+  CHECK(outcome.statistics.virtio[0].bytes_written == 8);
+  CHECK(outcome.statistics.virtio[0].failures == 0);
   CheckLeavesNothing(board);
 }
 

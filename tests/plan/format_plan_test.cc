@@ -51,7 +51,7 @@ TEST_CASE("the plan shows how a device is brought to rest") {
 
 TEST_CASE("the plan of a guest without console shows none") {
   fakes::PlanInput input;
-  input.config.console.enabled = false;
+  input.config.consoles.clear();
   CHECK_FALSE(Contains(FormatPlan(input.Make()), "PL011"));
 }
 

@@ -35,6 +35,36 @@ TEST_CASE("virtio devices have a page each, and the SPIs behind the console's") 
   CHECK(plan.virtio[2].spi == Spi{3});
 }
 
+TEST_CASE(
+    "virtio consoles come behind other virtio devices, the RTC behind all; a PL011 is apart") {
+  PlanInput input = WithDisks(1);
+  input.config.consoles = {{.kind = ConsoleKind::kHvc, .path = "/log"},
+                           {},
+                           {.kind = ConsoleKind::kHvc, .input = false, .path = "/dev/ttyS1"}};
+  input.config.rtc.enabled = true;
+  const VmPlan plan = input.Make();
+  REQUIRE(plan.virtio.size() == 3);
+  CHECK(plan.virtio[1].name == "hvc0");
+  CHECK(plan.virtio[1].index == 0);
+  CHECK(plan.virtio[1].registers == AddressRange({0x1401'0000}, 0x1000));
+  CHECK(plan.virtio[2].name == "hvc1");
+  CHECK(plan.virtio[2].index == 2);
+  CHECK(plan.virtio[2].spi == Spi{3});
+  REQUIRE(plan.rtc.has_value());
+  CHECK(plan.rtc->registers == AddressRange({0x1403'0000}, 0x1000));
+  CHECK(plan.rtc->spi == Spi{4});
+  const std::string text = FormatPlan(plan);
+  CHECK(Contains(
+      text, "\n[[console]]\nkind = \"pl011\"\ninput = true\n# PL011 0x9000000-0x9000fff SPI 0\n"));
+  CHECK(Contains(text,
+                 "\n[[console]]\nkind = \"hvc\"\ninput = false\npath = \"/dev/ttyS1\"\n"
+                 "# virtio 0x14020000-0x14020fff SPI 3 edge\n"));
+  CHECK(Contains(text, "\n[rtc]\n# PL031 0x14030000-0x14030fff SPI 4\n"));
+  const VmConfig again = ParseVmConfig(text, "plan.toml");
+  CHECK(again.consoles.size() == 3);
+  CHECK(again.rtc.enabled);
+}
+
 TEST_CASE("passed-through devices are where they are without virtio devices") {
   PlanInput without;
   without.devices = {fakes::CanFacts(), fakes::TimerFacts()};

@@ -23,6 +23,7 @@
 #include "vmm/host/file.h"
 #include "vmm/host/memory_info.h"
 #include "vmm/host/program_pages.h"
+#include "vmm/machine/console_streams.h"
 #include "vmm/machine/machine.h"
 #include "vmm/passthrough/passthrough.h"
 
@@ -60,6 +61,9 @@ std::vector<std::filesystem::path> OwnFiles(const VmConfig& config) {
   files.push_back(config.boot.kernel);
   if (config.boot.initrd) files.push_back(*config.boot.initrd);
   for (const DiskConfig& disk : config.disks) files.push_back(disk.path);
+  for (const ConsoleConfig& console : config.consoles) {
+    if (console.path) files.push_back(*console.path);
+  }
   // May hold the RAM of a killed machine, whose devices still write to it.
   if (config.memory.identity_file) files.emplace_back(*config.memory.identity_file);
   return files;
@@ -184,6 +188,7 @@ void Show(const CommandLine& line, HostKernel& kernel, const Prepared& prepared)
   CheckGic(prepared.kvm, prepared.plan);
   CheckDisks(kernel, prepared.plan.config);
   CheckVsock(kernel, prepared.plan.config);
+  for (const ConsoleConfig& console : prepared.plan.config.consoles) CheckConsole(kernel, console);
   const std::vector<std::byte> tree = BuildGuestTree(prepared.plan, {});
   if (line.command == Command::kPrintPlan) {
     std::fputs(FormatPlan(prepared.plan).c_str(), stdout);

@@ -178,6 +178,11 @@ bool TomlReader::Has(std::string_view key) const {
   return table_ != nullptr && table_->contains(key);
 }
 
+bool TomlReader::IsList(std::string_view key) const {
+  const toml::node* node = table_ == nullptr ? nullptr : table_->get(key);
+  return node != nullptr && node->is_array();
+}
+
 void TomlReader::Report(std::string_view key, std::string_view problem) {
   const toml::node* node = table_ == nullptr ? nullptr : table_->get(key);
   problems_->Add(node == nullptr ? place_ : node->source(), Qualified(key), problem);
@@ -254,8 +259,7 @@ std::vector<std::int64_t> TomlReader::Integers(std::string_view key, std::int64_
 
 std::vector<std::int64_t> TomlReader::IntegerOrList(std::string_view key, std::int64_t minimum,
                                                     std::int64_t maximum) {
-  const toml::node* node = table_ == nullptr ? nullptr : table_->get(key);
-  if (node == nullptr || node->is_array()) return Integers(key, minimum, maximum);
+  if (!Has(key) || IsList(key)) return Integers(key, minimum, maximum);
   const auto value = Integer(key, minimum, maximum);
   return value ? std::vector<std::int64_t>{*value} : std::vector<std::int64_t>();
 }

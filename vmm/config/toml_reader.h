@@ -72,6 +72,8 @@ class TomlReader {
   // "file:line:column: TABLE.KEY", of the table if the key is absent.
   [[nodiscard]] std::string Place(std::string_view key) const;
   [[nodiscard]] bool Has(std::string_view key) const;
+  // Whether `key` is there, and a list.
+  [[nodiscard]] bool IsList(std::string_view key) const;
   // Reports a problem at `key`, or at the table if the key is absent.
   void Report(std::string_view key, std::string_view problem);
   // Reports `key` as missing unless it is there.

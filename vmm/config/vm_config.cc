@@ -173,17 +173,11 @@ BootConfig ReadBoot(TomlReader reader, const std::filesystem::path& folder) {
   return boot;
 }
 
-ConsoleConfig ReadConsole(TomlReader reader) {
-  ConsoleConfig console;
-  console.enabled = reader.Bool("enabled").value_or(true);
-  console.input = reader.Bool("input").value_or(true);
-  reader.Finish();
-  return console;
-}
-
-RngConfig ReadRng(TomlReader reader, bool enabled) {
-  reader.Finish();
-  return {enabled};
+// Whether a table is there that has no keys yet.
+bool ReadEmptyTable(TomlReader& config, std::string_view key) {
+  const bool is_there = config.Has(key);
+  config.Table(key).Finish();
+  return is_there;
 }
 
 std::optional<int> ReadFd(TomlReader& reader, std::string_view key, std::set<int>& taken) {
@@ -286,10 +280,10 @@ VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path)
   config.memory = ReadMemory(memory, path.parent_path());
   config.memory.lock = config.memory.lock || realtime;
   config.boot = ReadBoot(reader.Table("boot"), path.parent_path());
-  config.console = ReadConsole(reader.Table("console"));
+  config.consoles = ReadConsoles(reader, path.parent_path());
   config.disks = ReadDisks(reader, path.parent_path());
-  const bool rng = reader.Has("rng");
-  config.rng = ReadRng(reader.Table("rng"), rng);
+  config.rng.enabled = ReadEmptyTable(reader, "rng");
+  config.rtc.enabled = ReadEmptyTable(reader, "rtc");
   std::set<int> fds;
   const bool vsock = reader.Has("vsock");
   config.vsock = ReadVsock(reader.Table("vsock"), vsock, fds);

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "vmm/config/console_config.h"
 #include "vmm/config/disk_config.h"
 #include "vmm/config/reset_config.h"
 #include "vmm/config/window_config.h"
@@ -70,11 +71,6 @@ struct BootConfig {
   std::vector<std::filesystem::path> overlays;
 };
 
-struct ConsoleConfig {
-  bool enabled = true;  // a PL011 on standard output
-  bool input = true;    // and on standard input
-};
-
 // A source of random numbers for the guest: a virtio entropy device.
 struct RngConfig {
   bool enabled = false;  // the table is there
@@ -84,6 +80,11 @@ struct RngConfig {
 struct VsockConfig {
   std::uint32_t cid = 0;             // the guest's context identifier, 3 to 4294967294
   std::optional<int> vhost_fd = {};  // the open /dev/vhost-vsock, from whoever started the program
+};
+
+// A real-time clock for the guest that shows the host's time: a PL031.
+struct RtcConfig {
+  bool enabled = false;  // the table is there
 };
 
 // The way of a device's interrupts into the guest.
@@ -118,10 +119,11 @@ struct VmConfig {
   RealtimeConfig realtime;
   MemoryConfig memory;
   BootConfig boot;
-  ConsoleConfig console;
+  std::vector<ConsoleConfig> consoles = {ConsoleConfig{}};
   std::vector<DiskConfig> disks = {};
   RngConfig rng = {};
   std::optional<VsockConfig> vsock = {};
+  RtcConfig rtc = {};
   std::optional<int> iommu_fd;  // the open /dev/iommu, from whoever started the program
   std::vector<PlatformConfig> platform;
 };

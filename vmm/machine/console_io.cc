@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/console_io.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <asio/post.hpp>
@@ -11,9 +9,8 @@
 #include <csignal>
 #include <cstdio>
 #include <span>
-#include <string>
 
-#include "vmm/host/error.h"
+#include "vmm/machine/console_streams.h"
 
 namespace microvm {
 namespace {
@@ -23,19 +20,6 @@ constexpr std::uint8_t kEscape = 0x1d;  // Ctrl-]
 // Output waits this long for more of it, so that a line costs one wake-up and not eighty.
 constexpr auto kOutputDelay = std::chrono::milliseconds(1);
 constexpr auto kDrainLimit = std::chrono::seconds(1);
-
-// A descriptor for the loop to poll, read and write without blocking. The flag O_NONBLOCK belongs
-// to what we share with our parent and its other children, so terminals and pipes are opened anew
-// where that is allowed.
-int OpenForLoop(int fd, int access) {
-  struct stat status {};
-  if (::fstat(fd, &status) == 0 && (S_ISCHR(status.st_mode) || S_ISFIFO(status.st_mode))) {
-    const std::string path = "/proc/self/fd/" + std::to_string(fd);
-    const int own = ::open(path.c_str(), access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (own >= 0) return own;
-  }
-  return DuplicateForLoop(fd);
-}
 
 // As read and write, but that they never block: a socket cannot be opened anew.
 ssize_t ReadNow(int fd, std::span<std::uint8_t> buffer) {
@@ -61,23 +45,33 @@ ConsoleIo::ConsoleIo(EventLoop& loop, HostKernel& kernel, const ConsoleConfig& c
       output_(loop),
       output_delay_(loop),
       input_(loop) {
-  if (!config.enabled) return;
-  // A closed standard stream is a console nobody sees, not an error.
-  if (::fcntl(STDOUT_FILENO, F_GETFD) >= 0) output_.assign(OpenForLoop(STDOUT_FILENO, O_WRONLY));
-  if (!config.input || ::fcntl(STDIN_FILENO, F_GETFD) < 0) return;
-  if (::isatty(STDIN_FILENO) != 0) {
-    // Before the terminal is raw: whoever stops us then must not find nobody to give it back.
-    job_control_.add(SIGTSTP);
-    job_control_.add(SIGCONT);
-    terminal_.emplace();
-    if (!terminal_->active()) {  // in the background: the terminal is somebody else's
-      job_control_.clear();
-      return;
-    }
-    AwaitJobControl();
+  pending_input_.reserve(input_buffer_.size());
+  if (const int fd = OpenConsoleOutput(kernel, config); fd >= 0) {
+    output_.assign(fd);
+    if (config.path) line_.emplace(fd);
   }
-  input_.assign(OpenForLoop(STDIN_FILENO, O_RDONLY));
+  const int fd = OpenConsoleInput(kernel, config);
+  if (fd < 0) return;
+  input_.assign(fd);
+  if (!config.path && ::isatty(STDIN_FILENO) != 0 && !TakeTerminal()) {
+    input_.close();
+    return;
+  }
   AwaitInput();
+}
+
+// False in the background, where the terminal is somebody else's.
+bool ConsoleIo::TakeTerminal() {
+  // Before the terminal is raw: whoever stops us then must not find nobody to give it back.
+  job_control_.add(SIGTSTP);
+  job_control_.add(SIGCONT);
+  terminal_.emplace();
+  if (!terminal_->active()) {
+    job_control_.clear();
+    return false;
+  }
+  AwaitJobControl();
+  return true;
 }
 
 void ConsoleIo::AwaitJobControl() {
@@ -92,13 +86,13 @@ void ConsoleIo::AwaitJobControl() {
   });
 }
 
-void ConsoleIo::Attach(Pl011* uart) {
-  uart_ = uart;
-  if (uart_ != nullptr) FeedGuest();
+void ConsoleIo::Attach(ConsolePort* port) {
+  port_ = port;
+  if (port_ != nullptr) FeedGuest();
 }
 
 void ConsoleIo::Drain() {
-  if (uart_ != nullptr && !output_busy_) WriteSome();
+  if (port_ != nullptr && !output_busy_) WriteSome();
   // A timer and not run_one_until, whose time-out Asio leaves behind on the ring.
   asio::steady_timer deadline(loop_, kDrainLimit);
   bool expired = false;
@@ -128,13 +122,13 @@ void ConsoleIo::OnNotification() {
 }
 
 void ConsoleIo::WriteSome() {
-  output_length_ = uart_ == nullptr ? 0 : uart_->TakeTransmitted(output_buffer_);
+  output_length_ = port_ == nullptr ? 0 : port_->TakeTransmitted(output_buffer_);
   output_busy_ = output_length_ > 0;
   if (output_busy_) WriteBuffer(0);
 }
 
 void ConsoleIo::WriteBuffer(std::size_t from) {
-  if (output_broken_ || !output_.is_open()) {
+  if (!output_.is_open()) {
     asio::post(loop_, [this] { WriteSome(); });  // nobody listens; the guest need not wait
     return;
   }
@@ -149,8 +143,8 @@ void ConsoleIo::OnWritable(std::size_t from) {
       std::span(output_buffer_).subspan(from, output_length_ - from);
   const ssize_t count = WriteNow(output_.native_handle(), rest);
   if (count > 0) from += static_cast<std::size_t>(count);
-  if (count < 0 && errno != EAGAIN && errno != EINTR) output_broken_ = true;
-  if (!output_broken_ && from < output_length_) {
+  const bool is_taken = count >= 0 || errno == EAGAIN || errno == EINTR;
+  if (is_taken && from < output_length_) {
     WriteBuffer(from);
   } else {
     WriteSome();
@@ -197,8 +191,8 @@ void ConsoleIo::OnInput(std::size_t count) {
 }
 
 void ConsoleIo::FeedGuest() {
-  if (uart_ != nullptr && !pending_input_.empty()) {
-    const std::size_t taken = uart_->Receive(pending_input_);
+  if (port_ != nullptr && !pending_input_.empty()) {
+    const std::size_t taken = port_->Receive(pending_input_);
     pending_input_.erase(pending_input_.begin(),
                          pending_input_.begin() + static_cast<std::ptrdiff_t>(taken));
   }

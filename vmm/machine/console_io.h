@@ -12,27 +12,30 @@
 #include <optional>
 #include <vector>
 
-#include "devices/pl011.h"
-#include "vmm/config/vm_config.h"
+#include "devices/console_port.h"
+#include "vmm/config/console_config.h"
 #include "vmm/machine/event_loop.h"
 #include "vmm/machine/loop_event.h"
 #include "vmm/machine/terminal.h"
 
 namespace microvm {
 
-// Connects the guest's console to standard input and output, on the event loop. It outlives the
-// boots of a guest, each of which has a PL011 of its own. In a terminal, Ctrl-] is an escape:
-// Ctrl-] q ends the guest, Ctrl-] Ctrl-] sends one Ctrl-].
+// Connects a console of the guest's with the host's end of it, on the event loop. It outlives the
+// boots of a guest, each of which has a PL011 of its own. Where standard input is a terminal,
+// Ctrl-] is an escape: Ctrl-] q ends the guest, Ctrl-] Ctrl-] sends one Ctrl-].
+//
+// Output waits for an end that is slow, and is dropped where there is none: nobody reads the pipe
+// any more, the disk is full. It goes on when there is one again.
 //
 // TransmitReady and ReceiveReady are called by vCPU threads; all else by the loop's thread.
-class ConsoleIo final : public Pl011Host {
+class ConsoleIo final : public ConsoleHost {
  public:
-  // `on_quit` is called when the user asks to end the guest.
+  // `on_quit` is called when the user asks to end the guest. Throws a chain.
   ConsoleIo(EventLoop& loop, HostKernel& kernel, const ConsoleConfig& config,
             std::function<void()> on_quit);
 
-  // From now on `uart` is the guest's console; null for none.
-  void Attach(Pl011* uart);
+  // From now on `port` is the guest's console; null for none.
+  void Attach(ConsolePort* port);
   // Runs the loop until all output is written, for one second at most.
   void Drain();
 
@@ -40,6 +43,7 @@ class ConsoleIo final : public Pl011Host {
   void ReceiveReady() noexcept override;
 
  private:
+  [[nodiscard]] bool TakeTerminal();
   void AwaitJobControl();
   void OnNotification();
   void WriteSome();
@@ -51,9 +55,10 @@ class ConsoleIo final : public Pl011Host {
 
   EventLoop& loop_;
   std::function<void()> on_quit_;
-  std::optional<RawTerminal> terminal_;
+  std::optional<RawTerminal> terminal_;  // on standard input
+  std::optional<RawLine> line_;          // by a path
   asio::signal_set job_control_;
-  Pl011* uart_ = nullptr;
+  ConsolePort* port_ = nullptr;
 
   LoopEvent notification_;
   std::atomic<bool> transmit_ready_{false};
@@ -62,7 +67,6 @@ class ConsoleIo final : public Pl011Host {
   asio::posix::stream_descriptor output_;
   asio::steady_timer output_delay_;
   bool output_busy_ = false;
-  bool output_broken_ = false;
   std::array<std::uint8_t, 4096> output_buffer_{};
   std::size_t output_length_ = 0;
 

@@ -47,8 +47,7 @@ GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_s
     : gic_version_(parts.plan.gic.version),
       vm_(parts.kvm, parts.plan.ipa_bits),
       bus_(parts.refused_log),
-      console_line_(vm_, parts.plan.console_spi),
-      console_(console_line_, parts.console_host) {
+      pl011_line_(vm_, parts.plan.console_spi) {
   if (const auto ns = parts.plan.config.realtime.halt_poll_ns) vm_.SetHaltPoll(*ns);
   MakeVm(parts);
   LoadMemory(parts);
@@ -71,7 +70,13 @@ void GuestBoot::MakeVm(const BootParts& parts) {
   for (const AddressRange& range : plan.ram) {
     vm_.AddMemslot(range.start(), parts.memory.Span(range.start(), range.size_bytes()));
   }
-  if (plan.config.console.enabled) bus_.Map(plan.console, console_);
+  if (parts.pl011_host != nullptr) {
+    bus_.Map(plan.console, pl011_.emplace(pl011_line_, *parts.pl011_host));
+  }
+  if (plan.rtc) {
+    SpiLine& line = pl031_line_.emplace(vm_, plan.rtc->spi);
+    bus_.Map(plan.rtc->registers, pl031_.emplace(line, *parts.clock));
+  }
   for (const auto& device : parts.devices) {
     WithContext(Error("device '" + device->name() + "'"), [&] { device->AddRegions(vm_, bus_); });
   }

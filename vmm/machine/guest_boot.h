@@ -3,12 +3,14 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "arch/arm64/boot_image.h"
 #include "arch/arm64/gic.h"
 #include "devices/mmio_bus.h"
 #include "devices/pl011.h"
+#include "devices/pl031.h"
 #include "devices/reset_stub.h"
 #include "devices/vfio/platform_device.h"
 #include "vmm/kvm/vcpu.h"
@@ -29,12 +31,13 @@ struct BootParts {
   const GuestMemory& memory;
   std::vector<std::unique_ptr<VfioPlatformDevice>>& devices;
   VirtioDevices& virtio;
-  Pl011Host& console_host;
+  ConsoleHost* pl011_host;     // null: the guest has no PL011
+  WallClock* clock;            // there if the plan has an RTC
   LogBudget& refused_log;      // accesses that no device takes
   LogBudget& undecodable_log;  // accesses that cannot be decoded
 };
 
-// The PL011's wire into the vGIC.
+// A device's wire into the vGIC.
 class SpiLine final : public IrqLine {
  public:
   SpiLine(const Vm& vm, Spi spi) : vm_(vm), spi_(spi) {}
@@ -68,7 +71,9 @@ class GuestBoot {
   // chain.
   [[nodiscard]] SpiState ReadSpi(Spi spi);
 
-  [[nodiscard]] Pl011& console() { return console_; }
+  // Null where the guest has none.
+  [[nodiscard]] Pl011* pl011() { return pl011_ ? &*pl011_ : nullptr; }
+  [[nodiscard]] Pl031* pl031() { return pl031_ ? &*pl031_ : nullptr; }
   [[nodiscard]] const std::deque<VcpuExits>& exits() const { return exits_; }
   [[nodiscard]] std::uint64_t refused_accesses() const { return bus_.refused(); }
 
@@ -87,8 +92,10 @@ class GuestBoot {
   GicVersion gic_version_;
   Vm vm_;
   MmioBus bus_;
-  SpiLine console_line_;
-  Pl011 console_;
+  SpiLine pl011_line_;
+  std::optional<Pl011> pl011_;
+  std::optional<SpiLine> pl031_line_;
+  std::optional<Pl031> pl031_;
   std::deque<ResetStub> reset_stubs_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::optional<KvmDevice> gic_;

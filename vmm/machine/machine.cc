@@ -69,16 +69,16 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
       devices_(MakeDevices(plan, std::move(opened.devices))),
       watch_(kernel, sysfs, devices_),
       look_timer_(loop_),
+      consoles_(loop_, kernel, plan.config.consoles, [this] { Stop(StopReason::kConsoleQuit); }),
       stop_signals_(stop_signals),
       stop_descriptor_(loop_, DuplicateForLoop(stop_signals.fd())),
-      vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }),
-      console_(loop_, kernel, plan.config.console, [this] { Stop(StopReason::kConsoleQuit); }) {
+      vcpu_stopped_(loop_, kernel, [this] { OnVcpuStopped(); }) {
   statistics_.name = plan.config.name;
   // Ordinary vCPUs leave every other thread its share; their start need not look at the CPUs.
   if (plan.config.cpu.policy != SchedulingPolicy::kOther) {
     PlaceOwnThread(kernel, PlanOwnThread(plan.config, UsableCpus(sysfs)));
   }
-  virtio_.emplace(loop_, kernel, plan, memory_.ram());
+  virtio_.emplace(loop_, kernel, plan, memory_.ram(), consoles_);
   // What an earlier user left running, killed perhaps, stops before it can reach this guest's RAM.
   ResetDevices();
   GiveBackRam();
@@ -93,6 +93,11 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
   for (std::size_t index = 0; index < devices_.size(); ++index) {
     // The host keeps counting where an earlier user of the line left off.
     counts_[index].host_interrupts_before = VfioInterrupts(sysfs_, devices_[index]->name());
+  }
+  if (plan.rtc) {
+    clock_.emplace(loop_, [this] {
+      if (pl031_ != nullptr) pl031_->OnAlarm();
+    });
   }
   DivertInterrupts();
   AwaitStop();
@@ -159,7 +164,8 @@ StopReason Machine::RunBoot() {
                         .memory = memory_,
                         .devices = devices_,
                         .virtio = *virtio_,
-                        .console_host = console_,
+                        .pl011_host = consoles_.pl011(),
+                        .clock = clock_ ? &*clock_ : nullptr,
                         .refused_log = refused_log_,
                         .undecodable_log = undecodable_log_};
   std::optional<FifoSection> teardown;  // outlives the guest
@@ -169,7 +175,7 @@ StopReason Machine::RunBoot() {
     vcpu_stop_.compare_exchange_strong(nothing, static_cast<int>(reason));
     vcpu_stopped_.Signal();
   });
-  console_.Attach(plan_.config.console.enabled ? &guest.console() : nullptr);
+  AttachEmulated(&guest);
   const InterruptSteering steering = SteerInterrupts();
   if (statistics_.boots == 0) {
     statistics_.first_run_boottime_ns = NsOf(CLOCK_BOOTTIME);
@@ -184,12 +190,21 @@ StopReason Machine::RunBoot() {
   look_timer_.cancel();
   guest.Join();
   vcpu_stop_ = kNothing;
-  console_.Drain();
-  console_.Attach(nullptr);
+  consoles_.Drain();
+  AttachEmulated(nullptr);
   for (const VcpuExits& exits : guest.exits()) AddExits(statistics_, exits);
   statistics_.refused_accesses += guest.refused_accesses();
   teardown.emplace(kernel_);
   return *std::exchange(stop_reason_, std::nullopt);
+}
+
+// The devices that each boot has anew.
+void Machine::AttachEmulated(GuestBoot* guest) {
+  if (ConsoleIo* const console = consoles_.pl011()) {
+    console->Attach(guest == nullptr ? nullptr : guest->pl011());
+  }
+  if (pl031_ != nullptr) statistics_.rtc_alarms += pl031_->matches();
+  pl031_ = guest == nullptr ? nullptr : guest->pl031();
 }
 
 InterruptSteering Machine::SteerInterrupts() {

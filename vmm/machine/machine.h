@@ -11,9 +11,10 @@
 #include "arch/arm64/boot_image.h"
 #include "devices/vfio/platform_device.h"
 #include "vmm/host/interrupt_steering.h"
-#include "vmm/machine/console_io.h"
+#include "vmm/machine/consoles.h"
 #include "vmm/machine/event_loop.h"
 #include "vmm/machine/guest_boot.h"
+#include "vmm/machine/host_clock.h"
 #include "vmm/machine/interrupt_watch.h"
 #include "vmm/machine/loop_event.h"
 #include "vmm/machine/statistics.h"
@@ -48,6 +49,7 @@ class Machine {
   void GiveBackRam();
   void Stop(StopReason reason);
   void OnVcpuStopped();
+  void AttachEmulated(GuestBoot* guest);
   void AwaitStop();
   void DivertInterrupts();
   [[nodiscard]] InterruptSteering SteerInterrupts();
@@ -78,6 +80,7 @@ class Machine {
   std::vector<std::unique_ptr<VfioPlatformDevice>> devices_;
   InterruptWatch watch_;
   asio::steady_timer look_timer_;
+  Consoles consoles_;
   // Made once this thread is where it stays: the kernel's threads for it start there.
   std::optional<VirtioDevices> virtio_;
   StopSignals& stop_signals_;
@@ -85,7 +88,8 @@ class Machine {
   // What a vCPU thread asks for, until the loop has seen it; kNothing is a value of its own.
   std::atomic<int> vcpu_stop_{kNothing};
   LoopEvent vcpu_stopped_;
-  ConsoleIo console_;
+  std::optional<HostClock> clock_;  // of an RTC
+  Pl031* pl031_ = nullptr;          // this boot's
   std::optional<StopReason> stop_reason_;
 };
 

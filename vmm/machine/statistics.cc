@@ -106,7 +106,7 @@ std::string FormatJson(const Statistics& statistics) {
   AppendNumber(json, "preemptions", statistics.vcpu_delays.preemptions);
   AppendNumber(json, "allocations", statistics.vcpu_delays.allocations);
   json += "},\n\"refused_accesses\":" + std::to_string(statistics.refused_accesses) +
-          ",\n\"devices\":[";
+          ",\n\"rtc_alarms\":" + std::to_string(statistics.rtc_alarms) + ",\n\"devices\":[";
   for (const DeviceStatistics& device : statistics.devices) AppendDevice(json, device);
   json += "],\n\"virtio\":[";
   for (const VirtioStatistics& device : statistics.virtio) AppendVirtio(json, device);

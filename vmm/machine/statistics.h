@@ -86,6 +86,7 @@ struct Statistics {
   std::vector<std::pair<std::string, std::uint64_t>> vcpu_exits;  // over all vCPUs and boots
   VcpuDelays vcpu_delays;                                         // the same
   std::uint64_t refused_accesses = 0;
+  std::uint64_t rtc_alarms = 0;  // times the PL031's counter came to its match register's value
   std::vector<DeviceStatistics> devices;
   std::vector<VirtioStatistics> virtio;
 };

@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "vmm/host/error.h"
+#include "vmm/machine/loop_event.h"
 
 namespace microvm {
 namespace {
@@ -73,6 +74,20 @@ void RawTerminal::Stop() {
 
 void RawTerminal::Continue() {
   if (InForeground()) MakeRaw();
+}
+
+RawLine::RawLine(int fd) {
+  if (tcgetattr(fd, &before_) != 0) return;
+  fd_ = DuplicateForLoop(fd);
+  termios raw = before_;
+  cfmakeraw(&raw);
+  tcsetattr(fd_, TCSANOW, &raw);
+}
+
+RawLine::~RawLine() {
+  if (fd_ < 0) return;
+  tcsetattr(fd_, TCSANOW, &before_);
+  ::close(fd_);
 }
 
 }  // namespace microvm

@@ -29,4 +29,20 @@ class RawTerminal {
   bool active_ = false;
 };
 
+// Has a terminal that is a device by its path, a serial port or a pseudo-terminal, carry bytes as
+// they are while this lives; nothing if it is no terminal.
+class RawLine {
+ public:
+  explicit RawLine(int fd);
+  RawLine(const RawLine&) = delete;
+  RawLine& operator=(const RawLine&) = delete;
+  RawLine(RawLine&&) = delete;
+  RawLine& operator=(RawLine&&) = delete;
+  ~RawLine();
+
+ private:
+  int fd_ = -1;  // our own
+  termios before_{};
+};
+
 }  // namespace microvm

@@ -6,11 +6,16 @@
 #include <algorithm>
 
 #include "devices/virtio/block_device.h"
+#include "devices/virtio/console_device.h"
 #include "devices/virtio/entropy_device.h"
 #include "devices/virtio/vsock_device.h"
 
 namespace microvm {
 namespace {
+
+bool AnswersLater(PlannedVirtio::Kind kind) {
+  return kind == PlannedVirtio::Kind::kDisk || kind == PlannedVirtio::Kind::kConsole;
+}
 
 // What a device may signal; those that its kind has no use for are null.
 struct DeviceEvents {
@@ -21,8 +26,14 @@ struct DeviceEvents {
 
 std::unique_ptr<VirtioDevice> MakeDevice(HostKernel& kernel, const VmConfig& config,
                                          const PlannedVirtio& plan, const GuestRam& ram,
-                                         const DeviceEvents& events) {
+                                         Consoles& consoles, const DeviceEvents& events) {
   if (plan.kind == PlannedVirtio::Kind::kRng) return std::make_unique<EntropyDevice>();
+  if (plan.kind == PlannedVirtio::Kind::kConsole) {
+    ConsoleIo& end = consoles.at(plan.index);
+    auto console = std::make_unique<ConsoleDevice>(end, events.ended->eventfd());
+    end.Attach(console.get());
+    return console;
+  }
   if (plan.kind == PlannedVirtio::Kind::kVsock) {
     return std::make_unique<VsockDevice>(
         kernel, VsockOptions{.cid = config.vsock->cid, .fd = config.vsock->vhost_fd}, ram,
@@ -56,20 +67,20 @@ std::vector<Ioeventfd> ConnectNotifications(const Vm& vm, GuestAddress notify,
 }  // namespace
 
 VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& config,
-                       const PlannedVirtio& plan, const GuestRam& ram)
+                       const PlannedVirtio& plan, const GuestRam& ram, Consoles& consoles)
     : plan_(plan),
       registers_(MakeRegisters(kernel)),
       interrupt_(MakeEventFd(kernel)),
       notified_(loop, kernel, [this] { transport_.OnNotified(); }),
-      ended_(plan.kind == PlannedVirtio::Kind::kDisk
+      ended_(AnswersLater(plan.kind)
                  ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnEnded(); })
                  : nullptr),
       vhost_error_(
           plan.kind == PlannedVirtio::Kind::kVsock
               ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnVhostError(); })
               : nullptr),
-      device_(
-          MakeDevice(kernel, config, plan, ram, {interrupt_, ended_.get(), vhost_error_.get()})),
+      device_(MakeDevice(kernel, config, plan, ram, consoles,
+                         {interrupt_, ended_.get(), vhost_error_.get()})),
       transport_(plan.name, *device_, ram, registers_.bytes(), {notified_.eventfd(), interrupt_}) {}
 
 std::span<const Fd> VirtioSlot::kicks() const {
@@ -78,10 +89,11 @@ std::span<const Fd> VirtioSlot::kicks() const {
 }
 
 VirtioDevices::VirtioDevices(EventLoop& loop, HostKernel& kernel, const VmPlan& plan,
-                             const GuestRam& ram)
+                             const GuestRam& ram, Consoles& consoles)
     : acknowledged_(plan.virtio.empty() ? Fd() : MakeEventFd(kernel)) {
   for (const PlannedVirtio& device : plan.virtio) {
-    slots_.push_back(std::make_unique<VirtioSlot>(loop, kernel, plan.config, device, ram));
+    slots_.push_back(
+        std::make_unique<VirtioSlot>(loop, kernel, plan.config, device, ram, consoles));
   }
 }
 

@@ -10,6 +10,7 @@
 #include "vmm/host/memory_mapping.h"
 #include "vmm/kvm/ioeventfd.h"
 #include "vmm/kvm/irqfd.h"
+#include "vmm/machine/consoles.h"
 #include "vmm/machine/event_loop.h"
 #include "vmm/machine/loop_event.h"
 #include "vmm/machine/statistics.h"
@@ -20,9 +21,9 @@ namespace microvm {
 // One virtio device, its eventfds, and the loop's part in it.
 class VirtioSlot {
  public:
-  // `plan` and `ram` outlive it. Throws a chain.
+  // `plan`, `ram` and `consoles` outlive it. Throws a chain.
   VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& config, const PlannedVirtio& plan,
-             const GuestRam& ram);
+             const GuestRam& ram, Consoles& consoles);
 
   [[nodiscard]] const PlannedVirtio& plan() const { return plan_; }
   [[nodiscard]] const Fd& notification() const { return notified_.eventfd(); }
@@ -54,8 +55,9 @@ struct VirtioConnection {
 // them anew and ends with a reset; their disks stay open and locked. The loop's thread.
 class VirtioDevices {
  public:
-  // Throws a chain; `plan` and `ram` outlive it.
-  VirtioDevices(EventLoop& loop, HostKernel& kernel, const VmPlan& plan, const GuestRam& ram);
+  // Throws a chain; `plan`, `ram` and `consoles`, the ends of those among them, outlive it.
+  VirtioDevices(EventLoop& loop, HostKernel& kernel, const VmPlan& plan, const GuestRam& ram,
+                Consoles& consoles);
 
   void Map(Vm& vm, MmioBus& bus);
   // Once the VM's interrupt controller is initialised; the VM outlives what this returns.

@@ -81,6 +81,12 @@ void AppendDevice(std::string& text, const PlannedDevice& device) {
   for (const std::string& line : device.left_out) text += "# left out " + line + "\n";
 }
 
+void AppendConsole(std::string& text, const ConsoleConfig& console) {
+  text += "\n[[console]]\nkind = " + Quoted(ToString(console.kind)) +
+          "\ninput = " + (console.input ? "true" : "false") + "\n";
+  if (console.path) text += "path = " + Quoted(console.path->string()) + "\n";
+}
+
 void AppendVirtio(std::string& text, const VmConfig& config, const PlannedVirtio& device) {
   if (device.kind == PlannedVirtio::Kind::kDisk) {
     const DiskConfig& disk = config.disks[device.index];
@@ -91,6 +97,8 @@ void AppendVirtio(std::string& text, const VmConfig& config, const PlannedVirtio
     if (!disk.serial.empty()) text += "serial = " + Quoted(disk.serial) + "\n";
   } else if (device.kind == PlannedVirtio::Kind::kVsock) {
     text += "\n[vsock]\ncid = " + std::to_string(config.vsock->cid) + "\n";
+  } else if (device.kind == PlannedVirtio::Kind::kConsole) {
+    AppendConsole(text, config.consoles[device.index]);
   } else {
     text += "\n[rng]\n";
   }
@@ -126,11 +134,17 @@ std::string FormatPlan(const VmPlan& plan) {
   }
   text += "cmdline = " + Quoted(config.boot.cmdline) + "\n# device tree " +
           ToString(plan.boot.fdt) + "\n";
-  if (config.console.enabled) {
-    text += "\n[console]\nenabled = true\n# PL011 " + ToString(plan.console) + " SPI " +
+  for (const ConsoleConfig& console : config.consoles) {
+    if (console.kind != ConsoleKind::kPl011) continue;
+    AppendConsole(text, console);
+    text += "# PL011 " + ToString(plan.console) + " SPI " +
             std::to_string(plan.console_spi.number) + "\n";
   }
   for (const PlannedVirtio& device : plan.virtio) AppendVirtio(text, config, device);
+  if (plan.rtc) {
+    text += "\n[rtc]\n# PL031 " + ToString(plan.rtc->registers) + " SPI " +
+            std::to_string(plan.rtc->spi.number) + "\n";
+  }
   for (const PlannedDevice& device : plan.devices) AppendDevice(text, device);
   for (const OverlayFile& overlay : plan.overlays) text += "\n# overlay " + overlay.path + "\n";
   return text;

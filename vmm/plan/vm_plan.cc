@@ -212,9 +212,10 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const Placement& placement,
 
 // The nodes that every guest has, without their unit addresses (arch/arm64/guest_tree.cc), and
 // those that mean something by their place (Devicetree Specification 0.4, section 3).
-constexpr std::array<std::string_view, 11> kOwnNodes = {
-    "aliases", "chosen", "console-clock", "cpus",  "interrupt-controller", "memory", "pmu",
-    "psci",    "serial", "timer",         "virtio"};
+constexpr std::array<std::string_view, 13> kOwnNodes = {
+    "aliases", "chosen", "console-clock", "cpus", "interrupt-controller",
+    "memory",  "pmu",    "psci",          "rtc",  "rtc-clock",
+    "serial",  "timer",  "virtio"};
 
 // Devices with regions have unit addresses of their own; the others may share a name, with each
 // other or with a node of ours. The first keeps it.
@@ -262,7 +263,20 @@ std::vector<PlannedVirtio> PlanVirtio(const VmConfig& config, const PlatformLayo
   }
   if (config.rng.enabled) add(PlannedVirtio::Kind::kRng, 0, "rng");
   if (config.vsock) add(PlannedVirtio::Kind::kVsock, 0, "vsock");
+  std::size_t number = 0;
+  for (std::size_t index = 0; index < config.consoles.size(); ++index) {
+    if (config.consoles[index].kind != ConsoleKind::kHvc) continue;
+    add(PlannedVirtio::Kind::kConsole, index, "hvc" + std::to_string(number++));
+  }
   return planned;
+}
+
+std::optional<PlannedRtc> PlanRtc(const VmConfig& config, const PlatformLayout& layout,
+                                  AddressAllocator& addresses, SpiAllocator& spis,
+                                  std::uint32_t clock_phandle) {
+  if (!config.rtc.enabled) return std::nullopt;
+  return PlannedRtc{addresses.Allocate("the RTC", kSmallestPage, layout.region_alignment),
+                    spis.Next("the RTC"), clock_phandle};
 }
 
 // The smallest guest address space that holds everything: fewer levels of stage-2 tables.
@@ -279,6 +293,7 @@ unsigned IpaBits(const VmPlan& plan) {
   for (const PlannedVirtio& device : plan.virtio) {
     last = std::max(last, device.registers.last().value);
   }
+  if (plan.rtc) last = std::max(last, plan.rtc->registers.last().value);
   return std::max(32U, static_cast<unsigned>(std::bit_width(last)));
 }
 
@@ -342,6 +357,8 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
   }
   std::vector<PlannedVirtio> virtio;
   conflicts.Try([&] { virtio = PlanVirtio(config, layout, addresses, spis); });
+  std::optional<PlannedRtc> rtc;
+  conflicts.Try([&] { rtc = PlanRtc(config, layout, addresses, spis, next_phandle); });
   if (spis.count() > layout.spi_maximum) {
     conflicts.Try([&] {
       throw Error("the devices have " + std::to_string(spis.count()) +
@@ -363,6 +380,7 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
               .console_spi = Spi{0},
               .devices = std::move(planned),
               .virtio = std::move(virtio),
+              .rtc = rtc,
               .boot = *planned_boot,
               .overlays = boot.overlays,
               .host_phandles = host_phandles};

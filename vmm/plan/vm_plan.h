@@ -100,12 +100,19 @@ struct PlannedDevice {
 
 // A device of ours that the guest's virtio drivers drive.
 struct PlannedVirtio {
-  enum class Kind { kDisk, kRng, kVsock };
+  enum class Kind { kDisk, kRng, kVsock, kConsole };
   Kind kind;
-  std::size_t index;  // of a disk: in the configuration
-  std::string name;   // "disk0", "rng", "vsock": in statistics and errors
+  std::size_t index;  // of a disk or a console: in the configuration
+  std::string name;   // "disk0", "rng", "vsock", "hvc0": in statistics and errors
   AddressRange registers;
   Spi spi;  // an edge
+};
+
+// The PL031.
+struct PlannedRtc {
+  AddressRange registers;
+  Spi spi;
+  std::uint32_t clock_phandle;
 };
 
 // Where the boot files go.
@@ -137,6 +144,7 @@ struct VmPlan {
   Spi console_spi;
   std::vector<PlannedDevice> devices;
   std::vector<PlannedVirtio> virtio;  // in the order in which a guest finds them
+  std::optional<PlannedRtc> rtc;
   PlannedBoot boot;
   std::vector<OverlayFile> overlays;  // merged into the guest's tree last, in their order
   // The largest phandle of the host's tree: the guest's are above it. A reference in a property
