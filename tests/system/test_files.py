@@ -79,6 +79,17 @@ case $(word test) in
   shell) echo ready; exec setsid cttyhack sh ;;
   read) echo "read=$(md5sum </dev/vda)" ;;
   ticks) disk_ticks /dev/vda ;;
+  echo)
+    stty raw -echo icrnl onlcr opost
+    echo ready
+    while read -r line; do echo "echo:$line"; done ;;
+  hvc)
+    stty -echo -opost
+    awk 'BEGIN { for (i = 0; i < 16384; i++) printf "%063d\\n", i }' >/data
+    echo "sent=$(md5sum </data)"
+    echo @@begin; cat /data; echo @@end
+    echo ready
+    while read -r line && [ "$line" != quit ]; do echo "echo:$line"; done ;;
   io)
     echo "serial=$(cat /sys/block/vda/serial)"
     echo "readonly=$(cat /sys/block/vda/ro) $(cat /sys/block/vdb/ro)"
@@ -227,7 +238,7 @@ def test_files(image, suite):
         archive.file("/t/identity.initrd",
                      guest_initrd(image, IDENTITY_INIT, [("iperf3", image["iperf3"])]))
         add_program(archive, image["iperf3"], "iperf3", "/bin")
-    for name in ("as_nobody", "count_in_memory", "interrupt_threads", "poke", "sum_words", "ticks"):
+    for name in ("as_nobody", "count_in_memory", "interrupt_threads", "poke", "pty_end", "sum_words", "ticks"):
         archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     add_program(archive, image["strace"], "strace", "/bin")
     return archive.compressed()
