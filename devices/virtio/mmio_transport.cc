@@ -156,10 +156,13 @@ bool MmioTransport::WriteRegister(std::uint64_t offset, std::uint32_t value) noe
     case kInterruptAcknowledge:
       if ((value & kConfigChange) != 0) tells_failure_ = false;
       return true;
-    case kQueueNotify:
+    case kQueueNotify: {
       // From here only where KVM did not take it, by its ioeventfd.
-      SignalEventFd(value < VhostQueues() ? device_.vhost()->kicks()[value] : events_.notification);
+      const Vhost* const vhost = device_.vhost();
+      const bool is_kernels = vhost != nullptr && value < vhost->kicks().size();
+      SignalEventFd(is_kernels ? vhost->kicks()[value] : events_.notification);
       return true;
+    }
     case kStatus:
       WriteStatus(value);
       return true;
@@ -276,7 +279,7 @@ void MmioTransport::OnEnded() noexcept {
 void MmioTransport::OnVhostError() noexcept {
   const std::scoped_lock lock(mutex_);
   // It may be one of before a reset.
-  if (device_.vhost() != nullptr && device_.vhost()->running()) Fail();
+  if (const Vhost* vhost = device_.vhost(); vhost != nullptr && vhost->running()) Fail();
 }
 
 // True if there may be more.
