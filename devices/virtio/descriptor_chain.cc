@@ -22,6 +22,10 @@ bool ScatterList::TakeFirst(std::span<std::byte> out) noexcept {
   return true;
 }
 
+void ScatterList::Skip(std::size_t length_bytes) noexcept {
+  while (length_bytes > 0 && !pieces_.empty()) length_bytes -= DropFirst(length_bytes).size();
+}
+
 std::size_t ScatterList::PutFirst(std::span<const std::byte> in) noexcept {
   const std::size_t length = in.size();
   while (!in.empty() && !pieces_.empty()) {

@@ -33,6 +33,8 @@ class ScatterList {
     std::memcpy(&value, DropFirst(sizeof(value)).data(), sizeof(value));
     return true;
   }
+  // Drops the first bytes, as far as there are any.
+  void Skip(std::size_t length_bytes) noexcept;
   // Copies `in` to the first bytes, as far as there are any, and drops them; returns how many.
   std::size_t PutFirst(std::span<const std::byte> in) noexcept;
   // Drops the last byte; null if there is none. The guest sees what is written there.

@@ -248,6 +248,7 @@ void MmioTransport::SetReady(Queue& queue, bool ready) noexcept {
     DrainLocked();
     device_.Forget(static_cast<std::uint16_t>(queue_select_));
     queue.ring.Stop();
+    queue.waits = false;
     return;
   }
   if (queue.ring.running() || (status_ & (kFeaturesOk | kNeedsReset)) != kFeaturesOk) return;
@@ -265,15 +266,29 @@ void MmioTransport::OnNotified() noexcept {
     if (Serve(static_cast<std::uint16_t>(index))) more = true;
   }
   device_.Submit();
-  TakeEnded();
+  if (TakeEnded()) more = true;
   PublishAll();
   if (more) SignalEventFd(events_.notification);
 }
 
 void MmioTransport::OnEnded() noexcept {
   const std::scoped_lock lock(mutex_);
-  TakeEnded();
+  const bool more = TakeEnded();
   PublishAll();
+  if (more) SignalEventFd(events_.notification);
+}
+
+void MmioTransport::OnInput(std::size_t input) noexcept {
+  {
+    const std::scoped_lock lock(mutex_);
+    device_.OnInput(input);
+  }
+  OnEnded();
+}
+
+std::uint32_t MmioTransport::AwaitedInputs() const noexcept {
+  const std::scoped_lock lock(mutex_);
+  return Serves() ? device_.AwaitedInputs() : 0;
 }
 
 void MmioTransport::OnVhostError() noexcept {
@@ -287,6 +302,8 @@ bool MmioTransport::Serve(std::uint16_t index) noexcept {
   SplitQueue& ring = queues_[index].ring;
   ring.IgnoreNotifications();
   for (unsigned served = 0; served < kShare;) {
+    queues_[index].waits = !device_.Takes(index);
+    if (queues_[index].waits) return false;
     switch (ring.Take(chain_)) {
       case SplitQueue::Next::kNothing:
         if (!ring.AwaitNotification()) return false;
@@ -312,13 +329,27 @@ bool MmioTransport::Serve(std::uint16_t index) noexcept {
   return true;
 }
 
-void MmioTransport::TakeEnded() noexcept {
-  while (const auto ended = device_.NextEnded(false)) {
-    SplitQueue& ring = queues_[ended->queue].ring;
-    if (!ring.running()) continue;
-    ring.GiveBack(ended->head, ended->written_bytes);
-    ++counts_.requests;
+// True if there may be more.
+bool MmioTransport::TakeEnded() noexcept {
+  bool more = false;
+  for (unsigned taken = 0; taken < kShare;) {
+    while (const auto ended = device_.NextEnded(false)) {
+      ++taken;
+      SplitQueue& ring = queues_[ended->queue].ring;
+      if (!ring.running()) continue;
+      ring.GiveBack(ended->head, ended->written_bytes);
+      ++counts_.requests;
+    }
+    bool refilled = false;
+    for (std::uint16_t index = 0; index < queues_.size(); ++index) {
+      if (!Serves() || !queues_[index].waits || !device_.Takes(index)) continue;
+      refilled = true;
+      if (Serve(index)) more = true;
+    }
+    // What could be taken now may be what others waited for.
+    if (!refilled) return more;
   }
+  return true;
 }
 
 void MmioTransport::PublishAll() noexcept {

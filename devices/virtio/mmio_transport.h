@@ -69,6 +69,10 @@ class MmioTransport final : public MmioDevice {
   void OnEnded() noexcept;
   // On the event loop, when the host's kernel has found that a queue it serves breaks the rules.
   void OnVhostError() noexcept;
+  // On the event loop, when the device's input can be read.
+  void OnInput(std::size_t input) noexcept;
+  // The inputs that the device waits for, after each of these (VirtioDevice::AwaitedInputs).
+  [[nodiscard]] std::uint32_t AwaitedInputs() const noexcept;
 
   // As when it was made. When it returns nothing of the guest's memory is used any more.
   void Reset() noexcept;
@@ -79,6 +83,7 @@ class MmioTransport final : public MmioDevice {
   struct Queue {
     SplitQueue ring;
     QueueLayout layout;
+    bool waits = false;  // there may be more, for which the device has no room
   };
 
   [[nodiscard]] bool WriteRegister(std::uint64_t offset, std::uint32_t value) noexcept;
@@ -88,7 +93,7 @@ class MmioTransport final : public MmioDevice {
   [[nodiscard]] std::uint64_t OfferedFeatures() const noexcept;
   [[nodiscard]] bool Serves() const noexcept;
   [[nodiscard]] bool Serve(std::uint16_t index) noexcept;
-  void TakeEnded() noexcept;
+  [[nodiscard]] bool TakeEnded() noexcept;
   [[nodiscard]] std::size_t VhostQueues() const noexcept;
   [[nodiscard]] bool StartVhost() noexcept;
   void StopVhost() noexcept;

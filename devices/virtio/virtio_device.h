@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "devices/virtio/descriptor_chain.h"
 
@@ -13,7 +14,13 @@ namespace microvm {
 class Vhost;
 
 // Device IDs (virtio 1.2, 5).
-enum class VirtioId : std::uint32_t { kBlock = 2, kConsole = 3, kEntropy = 4, kVsock = 19 };
+enum class VirtioId : std::uint32_t {
+  kNetwork = 1,
+  kBlock = 2,
+  kConsole = 3,
+  kEntropy = 4,
+  kVsock = 19
+};
 
 // What a driver may ask of a device.
 struct VirtioProfile {
@@ -66,6 +73,9 @@ class VirtioDevice {
   // The driver is ready, and has agreed on these of the profile's features.
   virtual void Start(std::uint64_t /*features*/) noexcept {}
   virtual Handled Handle(std::uint16_t queue, DescriptorChain& chain) noexcept = 0;
+  // Whether it has room for a request of this queue now. If not, the driver's stay in the queue
+  // until a request has ended.
+  [[nodiscard]] virtual bool Takes(std::uint16_t /*queue*/) const noexcept { return true; }
   // No more requests for the moment: those that were put off for company can go.
   virtual void Submit() noexcept {}
   // One that has ended; with `wait`, waits for one if any is under way. Nothing: none has.
@@ -81,6 +91,12 @@ class VirtioDevice {
   // Of a device whose first queues the host's kernel serves: they do not come to Handle. The
   // transport starts and stops it.
   [[nodiscard]] virtual Vhost* vhost() noexcept { return nullptr; }
+  // Descriptors that the host's data comes by. They do not change; their number is at most 32.
+  [[nodiscard]] virtual std::vector<int> inputs() const { return {}; }
+  // Bit n: nothing ends before inputs()[n] can be read.
+  [[nodiscard]] virtual std::uint32_t AwaitedInputs() const noexcept { return 0; }
+  // inputs()[n] can be read, or has an error: requests may end now.
+  virtual void OnInput(std::size_t /*input*/) noexcept {}
 
   [[nodiscard]] virtual VirtioTraffic traffic() const noexcept = 0;
 };

@@ -8,6 +8,7 @@ import subprocess
 from archive import Archive
 from board import AGENT, TOP
 from host import HOST_STATE
+from net_guest import NET_INIT
 
 GUEST_INIT = """#!/bin/sh
 mount -t proc proc /proc
@@ -230,6 +231,8 @@ def test_files(image, suite):
     if suite == "system-virtio":
         archive.file("/t/virtio.initrd", guest_initrd(image, VIRTIO_INIT, own=["vsock_echo"]))
         archive.file("/t/vsock_echo", pathlib.Path(image["programs"], "vsock_echo").read_bytes(), True)
+        archive.file("/t/net.initrd", guest_initrd(image, NET_INIT, own=["tcp_peer"]))
+        archive.file("/t/tcp_peer", pathlib.Path(image["programs"], "tcp_peer").read_bytes(), True)
     if suite == "system-versal":
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
     if suite == "figures":

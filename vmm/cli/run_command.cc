@@ -17,6 +17,7 @@
 #include "arch/arm64/guest_tree.h"
 #include "arch/arm64/layout.h"
 #include "devices/virtio/disk_image.h"
+#include "devices/virtio/tap.h"
 #include "devices/virtio/vsock_device.h"
 #include "vmm/fdt/overlay.h"
 #include "vmm/host/error.h"
@@ -183,12 +184,22 @@ void CheckVsock(HostKernel& kernel, const VmConfig& config) {
   static_cast<void>(OpenVsock(kernel, {.cid = config.vsock->cid, .fd = config.vsock->vhost_fd}));
 }
 
+// The same of taps.
+void CheckTaps(HostKernel& kernel, const VmConfig& config) {
+  std::deque<Tap> taps;
+  for (const NetConfig& net : config.nets) {
+    taps.emplace_back(
+        kernel, TapOptions{.name = net.tap, .descriptors = net.tap_fds, .queues = net.queues});
+  }
+}
+
 void Show(const CommandLine& line, HostKernel& kernel, const Prepared& prepared) {
   // A run finds out by itself, without the time that a virtual machine to ask takes.
   CheckGic(prepared.kvm, prepared.plan);
   CheckDisks(kernel, prepared.plan.config);
   CheckVsock(kernel, prepared.plan.config);
   for (const ConsoleConfig& console : prepared.plan.config.consoles) CheckConsole(kernel, console);
+  CheckTaps(kernel, prepared.plan.config);
   const std::vector<std::byte> tree = BuildGuestTree(prepared.plan, {});
   if (line.command == Command::kPrintPlan) {
     std::fputs(FormatPlan(prepared.plan).c_str(), stdout);

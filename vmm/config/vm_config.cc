@@ -287,6 +287,7 @@ VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path)
   std::set<int> fds;
   const bool vsock = reader.Has("vsock");
   config.vsock = ReadVsock(reader.Table("vsock"), vsock, fds);
+  config.nets = ReadNets(reader, config.name, fds);
   config.iommu_fd = ReadIommuFd(reader.Table("vfio"), fds);
   std::set<std::string> hosts;
   for (TomlReader& platform : reader.Tables("platform")) {

@@ -13,6 +13,7 @@
 
 #include "vmm/config/console_config.h"
 #include "vmm/config/disk_config.h"
+#include "vmm/config/net_config.h"
 #include "vmm/config/reset_config.h"
 #include "vmm/config/window_config.h"
 
@@ -121,6 +122,7 @@ struct VmConfig {
   BootConfig boot;
   std::vector<ConsoleConfig> consoles = {ConsoleConfig{}};
   std::vector<DiskConfig> disks = {};
+  std::vector<NetConfig> nets = {};
   RngConfig rng = {};
   std::optional<VsockConfig> vsock = {};
   RtcConfig rtc = {};

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "devices/virtio/block_device.h"
 #include "devices/virtio/console_device.h"
 #include "devices/virtio/entropy_device.h"
+#include "devices/virtio/net_device.h"
 #include "devices/virtio/vsock_device.h"
 
 namespace microvm {
@@ -39,6 +41,11 @@ std::unique_ptr<VirtioDevice> MakeDevice(HostKernel& kernel, const VmConfig& con
         kernel, VsockOptions{.cid = config.vsock->cid, .fd = config.vsock->vhost_fd}, ram,
         VhostEvents{events.interrupt, events.vhost_error->eventfd()});
   }
+  if (plan.kind == PlannedVirtio::Kind::kNet) {
+    const NetConfig& net = config.nets[plan.index];
+    return std::make_unique<NetDevice>(
+        Tap(kernel, {.name = net.tap, .descriptors = net.tap_fds, .queues = net.queues}), net.mac);
+  }
   const DiskConfig& disk = config.disks[plan.index];
   return std::make_unique<BlockDevice>(
       DiskImage(kernel,
@@ -66,12 +73,29 @@ std::vector<Ioeventfd> ConnectNotifications(const Vm& vm, GuestAddress notify,
 
 }  // namespace
 
+InputWatch::InputWatch(EventLoop& loop, int fd, std::function<void()> on_readable)
+    : descriptor_(loop, DuplicateForLoop(fd)), on_readable_(std::move(on_readable)) {}
+
+void InputWatch::Await() {
+  if (std::exchange(awaits_, true)) return;
+  descriptor_.async_wait(asio::posix::descriptor_base::wait_read,
+                         [this](const asio::error_code& error) {
+                           if (error == asio::error::operation_aborted) return;
+                           awaits_ = false;
+                           on_readable_();
+                         });
+}
+
 VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& config,
                        const PlannedVirtio& plan, const GuestRam& ram, Consoles& consoles)
     : plan_(plan),
       registers_(MakeRegisters(kernel)),
       interrupt_(MakeEventFd(kernel)),
-      notified_(loop, kernel, [this] { transport_.OnNotified(); }),
+      notified_(loop, kernel,
+                [this] {
+                  transport_.OnNotified();
+                  AwaitInputs();
+                }),
       ended_(AnswersLater(plan.kind)
                  ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnEnded(); })
                  : nullptr),
@@ -79,9 +103,25 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
           plan.kind == PlannedVirtio::Kind::kVsock
               ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnVhostError(); })
               : nullptr),
-      device_(MakeDevice(kernel, config, plan, ram, consoles,
-                         {interrupt_, ended_.get(), vhost_error_.get()})),
-      transport_(plan.name, *device_, ram, registers_.bytes(), {notified_.eventfd(), interrupt_}) {}
+      device_(
+          MakeDevice(kernel, config, plan, ram, {interrupt_, ended_.get(), vhost_error_.get()})),
+      transport_(plan.name, *device_, ram, registers_.bytes(), {notified_.eventfd(), interrupt_}) {
+  for (const int fd : device_->inputs()) {
+    const std::size_t input = inputs_.size();
+    inputs_.push_back(std::make_unique<InputWatch>(loop, fd, [this, input] {
+      transport_.OnInput(input);
+      AwaitInputs();
+    }));
+  }
+}
+
+void VirtioSlot::AwaitInputs() {
+  if (inputs_.empty()) return;
+  const std::uint32_t awaited = transport_.AwaitedInputs();
+  for (std::size_t input = 0; input < inputs_.size(); ++input) {
+    if ((awaited >> input & 1U) != 0) inputs_[input]->Await();
+  }
+}
 
 std::span<const Fd> VirtioSlot::kicks() const {
   const Vhost* vhost = device_->vhost();

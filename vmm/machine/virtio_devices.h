@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <asio/posix/stream_descriptor.hpp>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -18,6 +20,21 @@
 
 namespace microvm {
 
+// Looks once at a time whether a descriptor can be read. The loop's thread.
+class InputWatch {
+ public:
+  // `on_readable` runs on the loop. `fd` stays open as long as this is there.
+  InputWatch(EventLoop& loop, int fd, std::function<void()> on_readable);
+
+  // Unless it looks already.
+  void Await();
+
+ private:
+  asio::posix::stream_descriptor descriptor_;
+  std::function<void()> on_readable_;
+  bool awaits_ = false;
+};
+
 // One virtio device, its eventfds, and the loop's part in it.
 class VirtioSlot {
  public:
@@ -34,6 +51,8 @@ class VirtioSlot {
   [[nodiscard]] std::span<const Fd> kicks() const;
 
  private:
+  void AwaitInputs();
+
   const PlannedVirtio& plan_;
   MemoryMapping registers_;  // whole pages of the host's
   Fd interrupt_;
@@ -42,6 +61,7 @@ class VirtioSlot {
   std::unique_ptr<LoopEvent> vhost_error_;  // of one whose queues the host's kernel serves
   std::unique_ptr<VirtioDevice> device_;
   MmioTransport transport_;
+  std::vector<std::unique_ptr<InputWatch>> inputs_;
 };
 
 // What a virtio device and a boot of the guest have to do with each other without user space.

@@ -87,6 +87,17 @@ void AppendConsole(std::string& text, const ConsoleConfig& console) {
   if (console.path) text += "path = " + Quoted(console.path->string()) + "\n";
 }
 
+void AppendNet(std::string& text, const NetConfig& net) {
+  text += "\n[[net]]\n";
+  if (net.tap_fds.empty()) text += "tap = " + Quoted(net.tap) + "\n";
+  for (std::size_t index = 0; index < net.tap_fds.size(); ++index) {
+    text += (index == 0 ? "tap_fd = [" : ", ") + std::to_string(net.tap_fds[index]);
+  }
+  if (!net.tap_fds.empty()) text += "]\n";
+  text += "mac = " + Quoted(ToString(net.mac)) + "\nqueues = " + std::to_string(net.queues) +
+          "\nvhost = " + (net.vhost ? "true" : "false") + "\n";
+}
+
 void AppendVirtio(std::string& text, const VmConfig& config, const PlannedVirtio& device) {
   if (device.kind == PlannedVirtio::Kind::kDisk) {
     const DiskConfig& disk = config.disks[device.index];
@@ -99,6 +110,8 @@ void AppendVirtio(std::string& text, const VmConfig& config, const PlannedVirtio
     text += "\n[vsock]\ncid = " + std::to_string(config.vsock->cid) + "\n";
   } else if (device.kind == PlannedVirtio::Kind::kConsole) {
     AppendConsole(text, config.consoles[device.index]);
+  } else if (device.kind == PlannedVirtio::Kind::kNet) {
+    AppendNet(text, config.nets[device.index]);
   } else {
     text += "\n[rng]\n";
   }

@@ -261,6 +261,9 @@ std::vector<PlannedVirtio> PlanVirtio(const VmConfig& config, const PlatformLayo
   for (std::size_t index = 0; index < config.disks.size(); ++index) {
     add(PlannedVirtio::Kind::kDisk, index, "disk" + std::to_string(index));
   }
+  for (std::size_t index = 0; index < config.nets.size(); ++index) {
+    add(PlannedVirtio::Kind::kNet, index, "net" + std::to_string(index));
+  }
   if (config.rng.enabled) add(PlannedVirtio::Kind::kRng, 0, "rng");
   if (config.vsock) add(PlannedVirtio::Kind::kVsock, 0, "vsock");
   std::size_t number = 0;

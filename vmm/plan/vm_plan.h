@@ -100,10 +100,10 @@ struct PlannedDevice {
 
 // A device of ours that the guest's virtio drivers drive.
 struct PlannedVirtio {
-  enum class Kind { kDisk, kRng, kVsock, kConsole };
+  enum class Kind { kDisk, kNet, kRng, kVsock, kConsole };
   Kind kind;
-  std::size_t index;  // of a disk or a console: in the configuration
-  std::string name;   // "disk0", "rng", "vsock", "hvc0": in statistics and errors
+  std::size_t index;  // of a disk, a network or a console: in the configuration
+  std::string name;   // "disk0", "net0", "rng", "vsock", "hvc0": in statistics and errors
   AddressRange registers;
   Spi spi;  // an edge
 };
