@@ -22,7 +22,7 @@ MODULES = {
                     "plan_output", "bad_command_line", "bad_configuration", "bad_boot_files",
                     "bad_devices", "bad_host", "benchmark"],
     "system-virtio": ["virtio_disk", "virtio_net", "virtio_vsock", "virtio_hvc", "virt_rtc"],
-    "figures": ["throughput", "figures", "disk_figures"],
+    "figures": ["throughput", "figures", "disk_figures", "net_figures"],
 }
 
 

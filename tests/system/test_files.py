@@ -237,6 +237,8 @@ def test_files(image, suite):
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
     if suite == "figures":
         archive.file("/t/largest.dtb", largest_tree())
+        archive.file("/t/net.initrd", guest_initrd(image, NET_INIT, own=["net_ticks"]))
+        archive.file("/t/net_ticks", pathlib.Path(image["programs"], "net_ticks").read_bytes(), True)
         archive.file("/t/disk.initrd", guest_initrd(image, VIRTIO_INIT, own=["disk_ticks"]))
         archive.file("/t/identity.initrd",
                      guest_initrd(image, IDENTITY_INIT, [("iperf3", image["iperf3"])]))

@@ -103,8 +103,8 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
           plan.kind == PlannedVirtio::Kind::kVsock
               ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnVhostError(); })
               : nullptr),
-      device_(
-          MakeDevice(kernel, config, plan, ram, {interrupt_, ended_.get(), vhost_error_.get()})),
+      device_(MakeDevice(kernel, config, plan, ram, consoles,
+                         {interrupt_, ended_.get(), vhost_error_.get()})),
       transport_(plan.name, *device_, ram, registers_.bytes(), {notified_.eventfd(), interrupt_}) {
   for (const int fd : device_->inputs()) {
     const std::size_t input = inputs_.size();
