@@ -232,7 +232,8 @@ def test_files(image, suite):
         archive.file("/t/virtio.initrd", guest_initrd(image, VIRTIO_INIT, own=["vsock_echo"]))
         archive.file("/t/vsock_echo", pathlib.Path(image["programs"], "vsock_echo").read_bytes(), True)
         archive.file("/t/net.initrd", guest_initrd(image, NET_INIT, own=["tcp_peer"]))
-        archive.file("/t/tcp_peer", pathlib.Path(image["programs"], "tcp_peer").read_bytes(), True)
+        for name in ("tcp_peer", "with_tap"):
+            archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     if suite == "system-versal":
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
     if suite == "figures":

@@ -3,7 +3,7 @@
 
 import re
 
-from host import Finished, Machine, configuration
+from host import Finished, Machine, configuration, statistics
 from net_guest import GUEST, HOST
 from suite import at_least, at_most, equal, test, true
 from virtio_disk import BOARD, told
@@ -11,10 +11,10 @@ from virtio_disk import BOARD, told
 TAP = "tap0"
 
 
-def linux(script, *lines, extra="", cpus=1):
+def linux(script, *lines, which=f'tap = "{TAP}"', extra="", cpus=1):
     return configuration(f"console=ttyAMA0 quiet test={script}", memory="64M", kernel="/t/Image",
-                         initrd="/t/net.initrd", platform=(), cpus=cpus) + "[[net]]\n" + "".join(
-                             f"{line}\n" for line in (f'tap = "{TAP}"', *lines)) + extra
+                         initrd="/t/net.initrd", platform=(), cpus=cpus) + "\n".join(
+                             ("[[net]]", which, *lines, extra))
 
 
 class tap:
@@ -79,3 +79,112 @@ def traffic(board):
     equal("bytes to the guest", net["bytes_read"], int(told(run.output, "rx_bytes")))
     equal("bytes of the guest", net["bytes_written"], int(told(run.output, "tx_bytes")))
     equal("errors", (net["errors"], net["failures"]), (0, 0))
+
+
+@test("system-virtio", BOARD)
+def two_queues(board):
+    """Two pairs of queues and two vCPUs: two transfers at once are whole at both ends."""
+    with tap(board, "multi_queue"):
+        run = Finished(board, linux("queues", "queues = 2", cpus=2), 300,
+                       before=serve(5001, 20) + serve(5002, 20))
+        equal(f"exit status\n{run}", run.status, 0)
+        equal("queues", told(run.output, "queues"), "2")
+        equal_ends(board, run, "first", 5001, 20)
+        equal_ends(board, run, "second", 5002, 20)
+    net, = run.statistics["virtio"]
+    equal("errors", (net["errors"], net["failures"]), (0, 0))
+
+
+@test("system-virtio", BOARD)
+def network_again(board):
+    """A driver that is unbound and bound 5 times under a flood, and 2 reboots under one: packets go each time."""
+    with tap(board):
+        run = Finished(board, linux("rebind"), 240)
+        equal(f"exit status\n{run}", run.status, 0)
+        equal("pings", re.findall(r"^again=(.*)$", run.output, re.M), ["3 packets received"] * 5)
+        equal("failures", run.statistics["virtio"][0]["failures"], 0)
+        board.read("head -c 4096 /dev/zero >/tmp/boots.raw")
+        run = Finished(board, linux("reboot", extra='[[disk]]\npath = "/tmp/boots.raw"\n'), 240)
+        equal(f"exit status\n{run}", run.status, 0)
+        equal("boots", re.findall(r"^boot=(.*)$", run.output, re.M),
+              [f"{boot} 3 packets received" for boot in range(3)])
+        equal("failures", [device["failures"] for device in run.statistics["virtio"]], [0, 0])
+
+
+class shell:
+    """with shell(board, config) as say: a guest with a shell, and what is typed there."""
+
+    def __init__(self, board, config):
+        self.board, self.config = board, config
+
+    def __enter__(self):
+        self.board.read("rm -f /tmp/in; mkfifo /tmp/in; exec 8<>/tmp/in")
+        self.machine = Machine(self.board, self.config, stdin="/tmp/in")
+        self.machine.wait_for("ready", 60)
+        return self
+
+    def __call__(self, command, answer=None):
+        self.board.read(f"echo '{command}' >/tmp/in")
+        if answer:
+            self.machine.wait_for(answer, 60)
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self("poweroff -f")
+            equal("exit status", self.machine.wait(), 0)
+            self.board.read("exec 8>&-")
+
+
+@test("system-virtio", BOARD)
+def one_machine(board):
+    """A tap has one machine, and without a driver in it packets cost nothing; so does a tap that is gone."""
+    with tap(board):
+        with shell(board, linux("shell")) as say:
+            board.write("/tmp/second.toml", linux("shell"))
+            result = board.run("microvm --config /tmp/second.toml --check 2>&1")
+            equal("exit status of a second machine", result.status, 1)
+            true("the reason", "has it" in result.output and "of its own" in result.output, result)
+            say(f"ping -q -c 2 {HOST} && echo reached$((1+1))", "reached2")
+            # The host's packets wait where nobody takes them.
+            say("cd /sys/bus/virtio/drivers/virtio_net; echo virtio0 >unbind; echo unbound$((1+1))",
+                "unbound2")
+            board.read(f"ip neigh replace {GUEST} lladdr 02:00:00:00:00:01 dev {TAP};"
+                       f" ping -q -c 20 -i 0.01 -W 1 {GUEST} >/dev/null; true")
+            at_most("hundredths of a second of the VMM, with packets for nobody", cpu_ticks(board, 2), 3)
+            say(f"echo virtio0 >bind; ifconfig eth0 {GUEST} up; echo bound$((1+1))", "bound2")
+            board.read(f"ip neigh del {GUEST} dev {TAP}")
+            say(f"ping -q -c 2 {HOST} && echo again$((1+1))", "again2")
+            board.read(f"ip link set {TAP} down")
+            say(f"ping -q -c 1 -W 1 {HOST} || echo down$((1+1))", "down2")
+            board.read(f"ip link set {TAP} up")
+            say(f"ping -q -c 2 {HOST} && echo up$((1+1))", "up2")
+            board.read(f"ip link del {TAP}")
+            say(f"ping -q -c 1 -W 1 {HOST} || echo gone$((1+1))", "gone2")
+            at_most("hundredths of a second of the VMM, without a tap", cpu_ticks(board, 2), 3)
+    at_least("packets that were lost", statistics(board)["virtio"][0]["errors"], 1)
+
+
+@test("system-virtio", BOARD)
+def refused_taps(board):
+    """Taps that cannot be had are refused with the remedy, by --check as by a start; one that is passed open is used."""
+
+    def check(what, status, before="", lines=()):
+        board.write("/tmp/vm.toml", linux("traffic", *lines))
+        result = board.run(f"{before} microvm --config /tmp/vm.toml --check 2>&1")
+        equal(f"exit status\n{result.output}", result.status, status)
+        true(what, what in result.output, result)
+
+    board.read("chmod 666 /dev/kvm; chmod 600 /dev/net/tun")
+    check("may not be opened by this user", 1, "/t/as_nobody")
+    board.read("chmod 666 /dev/net/tun")
+    check("it is not this user's", 1, "/t/as_nobody")
+    with tap(board, "user 65534"):
+        check("ok", 0, "/t/as_nobody")
+        check("multi_queue", 1, lines=("queues = 2",))
+    board.read("chmod 600 /dev/kvm /dev/net/tun")
+    with tap(board):
+        check("ok", 0)
+        board.write("/tmp/vm.toml", linux("rebind", which="tap_fd = 9"))
+        run = board.run(f"/t/with_tap {TAP} 9 microvm --config /tmp/vm.toml </dev/null 2>&1", 240)
+        equal(f"exit status\n{run.output}", run.status, 0)
+        true("pings", "again=3 packets received" in run.output, run)

@@ -229,6 +229,9 @@ void CheckPassedDescriptors(HostKernel& kernel, const VmConfig& config) {
   };
   check(config.iommu_fd, "/dev/iommu");
   if (config.vsock) check(config.vsock->vhost_fd, "/dev/vhost-vsock");
+  for (const NetConfig& net : config.nets) {
+    for (const int fd : net.tap_fds) check(fd, "a tap (/dev/net/tun after TUNSETIFF)");
+  }
   for (const PlatformConfig& platform : config.platform) {
     WithContext(Error("cannot pass through '" + platform.host + "'"),
                 [&] { check(platform.device_fd, "its /dev/vfio/devices/vfioN"); });
