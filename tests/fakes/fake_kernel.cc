@@ -5,13 +5,16 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "tests/fakes/fake_kvm.h"
+#include "tests/fakes/fake_tap.h"
 #include "tests/fakes/fake_vfio.h"
 #include "tests/fakes/fake_vhost.h"
 #include "vmm/host/error.h"
@@ -83,7 +86,20 @@ int FakeKernel::Install(int real_fd, std::unique_ptr<FakeObject> object) {
   return real_fd;
 }
 
+int FakeKernel::OpenTap() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return -1;
+  return Install(ends[0], std::make_unique<FakeTap>(ends[1]));
+}
+
+int FakeKernel::TapHost() {
+  const std::scoped_lock lock(mutex_);
+  const std::vector<FakeTap*> taps = All<FakeTap>();
+  return taps.empty() ? -1 : taps.front()->host();
+}
+
 int FakeKernel::OpenFake(const std::string& path) {
+  if (path == "/dev/net/tun") return OpenTap();
   const int number = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   long error = 0;
   if (path == "/proc/self/pagemap") {
@@ -120,7 +136,7 @@ int FakeKernel::Open(const char* path, int flags) {
   const std::scoped_lock lock(mutex_);
   const std::string text = path;
   const bool is_fake = text.ends_with("/dev/kvm") || text.ends_with("/dev/iommu") ||
-                       text.ends_with("/dev/vhost-vsock") ||
+                       text.ends_with("/dev/vhost-vsock") || text == "/dev/net/tun" ||
                        text.find("/dev/vfio/") != std::string::npos || text == "/proc/self/pagemap";
   const std::size_t device = text.rfind("/dev/");
   const bool short_name = !is_fake || device == std::string::npos;

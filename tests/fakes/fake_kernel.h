@@ -88,6 +88,8 @@ class FakeKernel final : public HostKernel {
   [[nodiscard]] std::map<std::pair<unsigned, std::uint64_t>, std::uint64_t> registers() const;
   // The host's memory behind the first memory slot of a VM that is open; null without one.
   [[nodiscard]] std::byte* GuestRam();
+  // The host's end of the first tap that is open; -1 without one.
+  [[nodiscard]] int TapHost();
   // What is mapped for devices, as (IOVA, bytes, host address), of every address space.
   [[nodiscard]] std::vector<std::array<std::uint64_t, 3>> DmaMappings();
   // Of the first /dev/vhost-vsock that is open.
@@ -155,6 +157,7 @@ class FakeKernel final : public HostKernel {
   // Notes the call; true if it has to fail, with errno set.
   bool Fails(const std::string& call, bool counted = true);
   int OpenFake(const std::string& path);
+  int OpenTap();
   void NoteEventFdClosing(int fd);
   void NoteUnmapping(std::uint64_t start, std::uint64_t end);
   void Forget(std::uint64_t start, std::uint64_t end);

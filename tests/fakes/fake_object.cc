@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/fakes/fake_object.h"
 
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/vfio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -71,6 +73,10 @@ const std::map<unsigned long, const char*>& Names() {
       {VFIO_IOMMU_GET_INFO, "VFIO_IOMMU_GET_INFO"},
       // Its number is that of another device class's VFIO_DEVICE_PCI_HOT_RESET.
       {VFIO_IOMMU_MAP_DMA, "VFIO_IOMMU_MAP_DMA"},
+      {TUNSETIFF, "TUNSETIFF"},
+      {TUNSETVNETHDRSZ, "TUNSETVNETHDRSZ"},
+      {TUNSETOFFLOAD, "TUNSETOFFLOAD"},
+      {TUNSETQUEUE, "TUNSETQUEUE"},
   };
   return names;
 }

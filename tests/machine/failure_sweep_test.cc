@@ -27,6 +27,7 @@ struct Harmless {
 constexpr std::array kHarmless = {
     Harmless{"madvise hugepage", "advice: ordinary pages do as well"},
     Harmless{"madvise dontneed", "the memory is overwritten instead"},
+    Harmless{"TUNSETOFFLOAD", "segments are not offered, or not taken"},
     Harmless{"sched_setscheduler 1 1", "what KVM is told takes longer"},
     Harmless{"sched_setscheduler 0 0", "a thread may always be an ordinary one again"},
 };
@@ -71,6 +72,7 @@ void Prepare(Board& board, const Start& start) {
                            {.kind = ConsoleKind::kHvc, .path = board.host.Write("log", "")}};
   board.config.rtc.enabled = true;
   board.config.disks = {{.path = board.host.Write("disk", std::string(4096, 'D'))}};
+  board.config.nets = {{.tap = "tap0"}};
   board.config.rng.enabled = true;
   board.config.vsock = VsockConfig{.cid = 3};
   board.config.boot.initrd = board.host.Write("initrd", "an initial file system");

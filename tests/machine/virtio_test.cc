@@ -2,6 +2,7 @@
 // Virtio devices of a machine: from the guest's registers and memory to a file and back, over
 // reboots and to the end.
 #include <doctest/doctest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -176,6 +177,49 @@ TEST_CASE("a driver may reset a disk that serves it, and start it again") {
   CHECK(read == std::string(1, '\0') + std::string(512, 'D'));
   REQUIRE(outcome.statistics.virtio.size() == 1);
   CHECK(outcome.statistics.virtio[0].failures == 0);
+  CheckLeavesNothing(board);
+}
+
+// The guest waits for the packet that the host sends as soon as it is there.
+void AddPacket(Board& board, std::vector<VcpuExit>& script, std::string& received) {
+  script.push_back(fakes::Meanwhile([&board] {
+    StoreDescriptor(board.kernel.GuestRam() + kQueue, kDataOffset, 1526, kWritable);
+    MakeAvailable(board.kernel.GuestRam());
+  }));
+  script.push_back(fakes::MmioWrite(kFirstDevice + 0x50, 4, 0));
+  script.push_back(fakes::Meanwhile([&board] {
+    // What is there when a driver starts is not for it.
+    ::usleep(20'000);
+    const std::string packet = std::string(12, '\0') + "packet";
+    CHECK(::send(board.kernel.TapHost(), packet.data(), packet.size(), 0) == 18);
+  }));
+  script.push_back(AwaitUsed(board));
+  script.push_back(fakes::Meanwhile([&] {
+    const auto* data = reinterpret_cast<char*>(board.kernel.GuestRam() + kDataOffset);
+    received.append(data + 12, 6);
+  }));
+}
+
+TEST_CASE("a network's packets come when the tap can be read, and again after a reboot") {
+  Board board;
+  board.config.nets = {{.tap = "tap0", .mac = {2, 0, 0, 0, 0, 1}}};
+  std::string received;
+  for (int boot = 0; boot < 2; ++boot) {
+    std::vector<VcpuExit> script = Start(kFirstDevice);
+    AddPacket(board, script, received);
+    script.push_back(boot == 0 ? fakes::Reset() : fakes::PowerOff());
+    board.kernel.Script(0, std::move(script));
+  }
+  const std::size_t descriptors = fakes::OpenDescriptors();
+  const Board::Outcome outcome = board.Run();
+  CHECK(outcome.chain == "");
+  CHECK(outcome.statistics.boots == 2);
+  CHECK(received == "packetpacket");
+  REQUIRE(outcome.statistics.virtio.size() == 1);
+  CHECK(outcome.statistics.virtio[0].name == "net0");
+  CHECK(outcome.statistics.virtio[0].requests == 2);
+  CHECK(outcome.statistics.virtio[0].bytes_read == 12);
+  CHECK(fakes::OpenDescriptors() == descriptors);
   CheckLeavesNothing(board);
 }
 
