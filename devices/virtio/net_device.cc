@@ -2,6 +2,8 @@
 #include "devices/virtio/net_device.h"
 
 #include <linux/if_tun.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -72,9 +74,12 @@ unsigned TapOffloads(std::uint64_t features) {
   return (offloads & kUso) == kUso ? offloads : offloads & ~kUso;
 }
 
-template <typename Value>
-bool Take(ScatterList& list, Value& value) noexcept {
-  return list.TakeFirst(std::as_writable_bytes(std::span(&value, 1)));
+// Without the C library's wrappers: they make each call a place where the thread may be cancelled.
+std::int64_t WritePacket(int tap, std::span<const iovec> pieces) {
+  if (pieces.size() == 1) {
+    return ::syscall(SYS_write, tap, pieces.front().iov_base, pieces.front().iov_len);
+  }
+  return ::syscall(SYS_writev, tap, pieces.data(), pieces.size());
 }
 
 }  // namespace
@@ -140,10 +145,8 @@ Handled NetDevice::Handle(std::uint16_t queue, DescriptorChain& chain) noexcept 
 }
 
 void NetDevice::Transmit(std::size_t pair, const ScatterList& packet) noexcept {
-  const std::span<const iovec> pieces = packet.pieces();
-  const ssize_t sent =
-      ::writev(tap_.queue(pair).get(), pieces.data(), static_cast<int>(pieces.size()));
-  if (sent < static_cast<ssize_t>(kNetHeaderBytes)) {
+  const std::int64_t sent = WritePacket(tap_.queue(pair).get(), packet.pieces());
+  if (sent < std::int64_t{kNetHeaderBytes}) {
     ++traffic_.errors;
   } else {
     traffic_.bytes_written += static_cast<std::uint64_t>(sent) - kNetHeaderBytes;
@@ -161,15 +164,15 @@ Handled NetDevice::Control(DescriptorChain& chain) noexcept {
 
 bool NetDevice::Command(ScatterList& command) noexcept {
   std::array<std::uint8_t, 2> what{};  // class and command
-  if (!Take(command, what)) return false;
+  if (!command.Take(what)) return false;
   if (what == std::array{kClassManyQueues, kSetPairs}) {
     std::uint16_t pairs = 0;
-    return (features_ & Bit(kMultiqueue)) != 0 && Take(command, pairs) && pairs >= 1 &&
+    return (features_ & Bit(kMultiqueue)) != 0 && command.Take(pairs) && pairs >= 1 &&
            pairs <= tap_.queues() && UsePairs(pairs);
   }
   if (what == std::array{kClassGuestOffloads, kSetGuestOffloads}) {
     std::uint64_t offloads = 0;
-    return (features_ & Bit(kControlGuestOffloads)) != 0 && Take(command, offloads) &&
+    return (features_ & Bit(kControlGuestOffloads)) != 0 && command.Take(offloads) &&
            (offloads & ~(features_ & kGuestOffloads)) == 0 &&
            tap_.SetOffloads(TapOffloads(offloads));
   }

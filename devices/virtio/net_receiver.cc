@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "devices/virtio/net_receiver.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -41,7 +44,7 @@ void NetReceiver::Start(bool mergeable) noexcept {
 }
 
 NetReceiver::Buffer& NetReceiver::BufferAt(std::size_t index) noexcept {
-  return buffers_[(first_ + index) % buffers_.size()];
+  return buffers_[(first_ + index) % kMostBuffers];
 }
 
 bool NetReceiver::Takes() const noexcept {
@@ -63,8 +66,8 @@ bool NetReceiver::Hold(DescriptorChain& chain) noexcept {
     end_piece_ -= first_piece_;
     first_piece_ = 0;
   }
-  std::copy(added.begin(), added.end(), pieces_.begin() + static_cast<std::ptrdiff_t>(end_piece_));
-  end_piece_ += added.size();
+  // One, nearly always: std::copy would be a call.
+  for (const iovec& piece : added) pieces_[end_piece_++] = piece;
   BufferAt(count_++) = {.head = chain.head(),
                         .pieces = static_cast<std::uint16_t>(added.size()),
                         .size_bytes = static_cast<std::uint32_t>(size_bytes)};
@@ -102,8 +105,8 @@ bool NetReceiver::Read(const Fd& tap, VirtioTraffic& traffic) noexcept {
   iovec& behind = pieces_[first_piece_ + gathered_pieces_];
   const iovec kept = behind;
   behind = {spill_.get(), kLargePacketBytes};
-  const ssize_t result =
-      ::readv(tap.get(), &pieces_[first_piece_], static_cast<int>(gathered_pieces_ + 1));
+  // Without the C library's wrapper: it makes the call a place where the thread may be cancelled.
+  const long result = ::syscall(SYS_readv, tap.get(), &pieces_[first_piece_], gathered_pieces_ + 1);
   const int error = errno;
   behind = kept;
   if (result < 0) return OnError(error);
@@ -156,6 +159,12 @@ void NetReceiver::CopySpilled() noexcept {
 // The pieces are not needed as they were: the packet is in them.
 void NetReceiver::WriteBufferCount() noexcept {
   const auto number = static_cast<std::uint16_t>(filled_);
+  const iovec& first = pieces_[first_piece_];
+  if (first.iov_len >= kNetHeaderBytes) {
+    std::memcpy(static_cast<std::byte*>(first.iov_base) + kBufferCountOffset, &number,
+                sizeof(number));
+    return;
+  }
   ScatterList header{std::span(pieces_).subspan(first_piece_, BufferAt(0).pieces)};
   header.Skip(kBufferCountOffset);
   header.PutFirst(std::as_bytes(std::span(&number, 1)));
@@ -168,7 +177,7 @@ NetReceiver::Filled NetReceiver::GiveFirst() noexcept {
   --filled_;
   held_bytes_ -= buffer.size_bytes;
   first_piece_ += buffer.pieces;
-  first_ = (first_ + 1) % buffers_.size();
+  first_ = (first_ + 1) % kMostBuffers;
   if (--count_ == 0) first_piece_ = end_piece_ = 0;
   return {buffer.head, written};
 }
