@@ -8,8 +8,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "devices/virtio/tap.h"
-
 namespace microvm {
 namespace {
 
@@ -21,10 +19,8 @@ constexpr std::size_t kMostPieces = 512;
 // readv takes them, and the one that is ours.
 static_assert(kMostPieces + 1 <= 1024);
 
-// 5.1.6.3.1: the largest packet with segments, and an ordinary one. Either may have VLAN tags.
-constexpr std::uint32_t kVlanTags = 8;
-constexpr std::uint32_t kLargePacketBytes = 65550 + kNetHeaderBytes + kVlanTags;
-constexpr std::uint32_t kPacketBytes = 1514 + kNetHeaderBytes + kVlanTags;
+// 5.1.6.3.1: an ordinary packet, with VLAN tags.
+constexpr std::uint32_t kPacketBytes = 1514 + kNetHeaderBytes + 8;
 
 // 5.1.6: offset of struct virtio_net_hdr's num_buffers, which the tap leaves alone.
 constexpr std::size_t kBufferCountOffset = 10;
@@ -35,7 +31,7 @@ NetReceiver::NetReceiver()
     : pieces_(kMostPieces + 1),
       buffers_(kMostBuffers),
       // Only what is read into it takes memory.
-      spill_(std::make_unique_for_overwrite<std::byte[]>(kLargePacketBytes)) {}
+      spill_(std::make_unique_for_overwrite<LargePacket>()) {}
 
 void NetReceiver::Start(bool mergeable) noexcept {
   mergeable_ = mergeable;
@@ -95,7 +91,7 @@ std::optional<NetReceiver::Filled> NetReceiver::Next(const Fd& tap,
 // True if there is a packet then: its start in the first buffers, the rest, if any, in spill_.
 bool NetReceiver::Read(const Fd& tap, VirtioTraffic& traffic) noexcept {
   if (!readable_ || gone_ || count_ == 0) return false;
-  const std::uint32_t expected = expects_large_ ? kLargePacketBytes : kPacketBytes;
+  const std::size_t expected = expects_large_ ? spill_->size() : kPacketBytes;
   std::uint64_t gathered = 0;
   gathered_pieces_ = 0;
   for (std::size_t index = 0; index < (mergeable_ ? count_ : 1) && gathered < expected; ++index) {
@@ -104,7 +100,7 @@ bool NetReceiver::Read(const Fd& tap, VirtioTraffic& traffic) noexcept {
   }
   iovec& behind = pieces_[first_piece_ + gathered_pieces_];
   const iovec kept = behind;
-  behind = {spill_.get(), kLargePacketBytes};
+  behind = {spill_->data(), spill_->size()};
   // Without the C library's wrapper: it makes the call a place where the thread may be cancelled.
   const long result = ::syscall(SYS_readv, tap.get(), &pieces_[first_piece_], gathered_pieces_ + 1);
   const int error = errno;
@@ -119,7 +115,7 @@ bool NetReceiver::Read(const Fd& tap, VirtioTraffic& traffic) noexcept {
   packet_bytes_ = static_cast<std::uint32_t>(result);
   expects_large_ = packet_bytes_ > kPacketBytes;
   // What fills all there is may have been longer.
-  if (packet_bytes_ < gathered_bytes_ + std::uint64_t{kLargePacketBytes}) return true;
+  if (packet_bytes_ < gathered_bytes_ + std::uint64_t{spill_->size()}) return true;
   Drop(traffic);
   return false;
 }
@@ -153,7 +149,7 @@ bool NetReceiver::Place(VirtioTraffic& traffic) noexcept {
 void NetReceiver::CopySpilled() noexcept {
   const std::size_t start = first_piece_ + gathered_pieces_;
   ScatterList rest{std::span(pieces_).subspan(start, end_piece_ - start)};
-  rest.PutFirst(std::span(spill_.get(), packet_bytes_ - gathered_bytes_));
+  rest.PutFirst(std::span(*spill_).first(packet_bytes_ - gathered_bytes_));
 }
 
 // The pieces are not needed as they were: the packet is in them.

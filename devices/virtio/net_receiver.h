@@ -3,12 +3,14 @@
 
 #include <sys/uio.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
 
+#include "devices/virtio/tap.h"
 #include "devices/virtio/virtio_device.h"
 #include "vmm/host/fd.h"
 
@@ -47,6 +49,9 @@ class NetReceiver {
   std::optional<Filled> Next(const Fd& tap, VirtioTraffic& traffic) noexcept;
 
  private:
+  // 5.1.6.3.1: the largest packet with segments, which may have VLAN tags.
+  using LargePacket = std::array<std::byte, 65550 + kNetHeaderBytes + 8>;
+
   struct Buffer {
     std::uint16_t head;
     std::uint16_t pieces;
@@ -70,7 +75,7 @@ class NetReceiver {
   std::size_t count_ = 0;
   std::uint64_t held_bytes_ = 0;
 
-  std::unique_ptr<std::byte[]> spill_;  // what of a packet was read behind its buffers
+  std::unique_ptr<LargePacket> spill_;  // what of a packet was read behind its buffers
   std::uint32_t packet_bytes_ = 0;    // that was read and has no buffers, or not all back; or none
   std::uint32_t gathered_bytes_ = 0;  // of its buffers before it was read
   std::size_t gathered_pieces_ = 0;

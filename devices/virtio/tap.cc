@@ -137,9 +137,10 @@ void Tap::TakePassed(HostKernel& kernel, const TapOptions& options) {
 
 bool Tap::SetOffloads(unsigned offloads) noexcept {
   const Fd& fd = queues_.front();
-  // An argument of this ioctl is a value in a pointer's place.
-  return fd.kernel().Ioctl(fd.get(), TUNSETOFFLOAD,
-                           reinterpret_cast<void*>(std::uintptr_t{offloads})) == 0;
+  // The argument of this ioctl is a value in a pointer's place.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  void* const argument = reinterpret_cast<void*>(std::uintptr_t{offloads});
+  return fd.kernel().Ioctl(fd.get(), TUNSETOFFLOAD, argument) == 0;
 }
 
 void Tap::Discard() noexcept {
