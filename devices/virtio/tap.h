@@ -15,8 +15,8 @@ namespace microvm {
 inline constexpr std::size_t kNetHeaderBytes = 12;
 
 struct TapOptions {
-  std::string name;              // of the interface; empty: it is passed as descriptors
-  std::vector<int> descriptors;  // one for each queue
+  std::string name = {};              // of the interface; empty: it is passed as descriptors
+  std::vector<int> descriptors = {};  // one for each queue
   std::uint16_t queues = 1;
 };
 

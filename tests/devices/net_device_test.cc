@@ -152,6 +152,16 @@ TEST_CASE("a packet for which there are too few buffers waits for them") {
   CHECK(net.Awaits());
 }
 
+TEST_CASE("a packet that needs more buffers than are held gets those that stayed in the queue") {
+  NetGuest net;
+  net.OfferMany(128, 100);
+  net.tun.Send(NetText(8000));
+  net.Arrive();
+  CHECK(net.rx.UsedIndex() == 81);
+  CHECK(net.BufferCount(0) == 81);
+  CHECK(net.Bytes(80, 12) == NetText(8000).substr(7988));
+}
+
 TEST_CASE("a packet that does not fit into its one buffer is lost, and the buffer is not") {
   NetGuest net(kNetVersion);
   net.OfferMany(2, 200);
