@@ -192,6 +192,7 @@ std::optional<EndedRequest> NetDevice::NextEnded(bool wait) noexcept {
 
 void NetDevice::Forget(std::uint16_t queue) noexcept {
   if (IsReceive(queue)) receivers_[queue / 2U].Forget();
+  if (queue == 0) tap_.SetOffloads(0);
 }
 
 std::vector<int> NetDevice::inputs() const {

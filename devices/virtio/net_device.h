@@ -20,6 +20,12 @@ using MacAddress = std::array<std::uint8_t, 6>;
 class NetDevice final : public VirtioDevice {
  public:
   NetDevice(Tap tap, const MacAddress& mac);
+  NetDevice(const NetDevice&) = delete;
+  NetDevice& operator=(const NetDevice&) = delete;
+  NetDevice(NetDevice&&) = delete;
+  NetDevice& operator=(NetDevice&&) = delete;
+  // The tap may outlive this program, and have a reader then that knows nothing of segments.
+  ~NetDevice() override { tap_.SetOffloads(0); }
 
   [[nodiscard]] const VirtioProfile& profile() const override { return profile_; }
   void Start(std::uint64_t features) noexcept override;

@@ -30,6 +30,10 @@ TEST_CASE("the tap's packets are of the kinds that the driver takes") {
   CHECK(offloads(1U << 1 | std::uint64_t{1} << 54) == TUN_F_CSUM);
   CHECK(offloads(1U << 1 | std::uint64_t{3} << 54) == (TUN_F_CSUM | 0x60));
   CHECK(offloads(7U << 7) == 0);  // without checksums there are no segments
+  NetGuest net(kNetVersion | 1U << 1 | 1U << 7);
+  CHECK(net.tun.offloads != 0);
+  net.guest.Write(0x70, 0);
+  CHECK(net.tun.offloads == 0);
 }
 
 TEST_CASE("the driver may change what it takes, within what was agreed on") {
