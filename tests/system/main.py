@@ -12,7 +12,7 @@ from test_files import test_files  # noqa: E402
 
 MODULES = {
     "arm64": ["executable"],
-    "system-versal": ["versal_ecu", "versal_shell", "windows", "versal_lines", "versal_suppliers",
+    "system-versal": ["versal_ecu", "versal_everything", "versal_shell", "windows", "versal_lines", "versal_suppliers",
                       "versal_identity", "device_commands", "bad_devices", "bad_host",
                       "plan_output"],
     "system-virt": ["virt_interrupts", "virt_lines", "windows", "virt_backends", "virt_amba",

@@ -7,6 +7,7 @@ import subprocess
 
 from archive import Archive
 from board import AGENT, TOP
+from ecu_guest import ECU_INIT
 from host import HOST_STATE
 from net_guest import NET_INIT
 
@@ -167,9 +168,9 @@ poweroff -f
 """
 
 
-def guest_initrd(image, init=GUEST_INIT, programs=(), own=()):
+def guest_initrd(image, init=GUEST_INIT, programs=(), own=(), built=()):
     """The file system of the tests' Linux guest; programs: those of unpacked packages, with their folders; own: the
-    tests' own."""
+    tests' own; built: the checkout's."""
     archive = Archive()
     archive.console()
     for folder in ("/proc", "/sys"):
@@ -182,10 +183,21 @@ def guest_initrd(image, init=GUEST_INIT, programs=(), own=()):
     archive.file("/init", init, True)
     for name in own:
         archive.file(f"/bin/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
+    for program in built:
+        archive.file(f"/bin/{program.name}", program.read_bytes(), True)
     for name, root in programs:
         archive.folder("/tmp")
         add_program(archive, root, name, "/bin")
     return archive.compressed()
+
+
+def add_ecu(archive, image):
+    """The demonstration's two programs: that of its guest, beside users of all other devices, and that of the host."""
+    folder = TOP / "build/arm64/image"
+    initrd = guest_initrd(image, ECU_INIT, own=["vsock_echo"], built=[folder / "ecu"])
+    archive.file("/t/ecu.initrd", initrd)
+    for program in (folder / "ecu_tester", pathlib.Path(image["programs"], "vsock_echo")):
+        archive.file(f"/t/{program.name}", program.read_bytes(), True)
 
 
 def power_off_initrd(image):
@@ -236,6 +248,7 @@ def test_files(image, suite):
             archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     if suite == "system-versal":
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
+        add_ecu(archive, image)
     if suite == "figures":
         archive.file("/t/largest.dtb", largest_tree())
         archive.file("/t/net.initrd", guest_initrd(image, NET_INIT, own=["net_ticks"]))
