@@ -38,7 +38,7 @@ struct Sockets {
     guest.Go();
   }
   static QueueLayout Layout(std::uint32_t queue) {
-    const GuestAddress start{VirtioRam::kStart + 0x4000 * queue};
+    const GuestAddress start{VirtioRam::kStart + std::uint64_t{0x4000} * queue};
     return {static_cast<std::uint16_t>(8U << queue),
             start,
             {start.value + 0x1000},
