@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // vsock_echo serve PORT CONNECTIONS: sends back what it gets, until so many connections have been
-// closed in order by the other end.
+// closed by the other end with all of their bytes through. One that is reset may look like one that
+// is closed, so that a stream begins with how many bytes it has.
 // vsock_echo send CID PORT CONNECTIONS BYTES: makes connections, up to eight at a time, sends so
 // much on each and takes it back.
 // Both print what they have received, and the second what it has sent: connections, bytes, and the
@@ -79,12 +80,18 @@ sockaddr_vm Address(unsigned cid, unsigned port) {
   return address;
 }
 
-// What the other end sends goes back to it; true if it then closed the connection in order.
+// What the other end sends goes back to it; true if that was all it had, and the connection is
+// closed.
 bool Echo(int fd, Stream& received) {
   std::array<char, kChunk> data;
+  std::uint64_t announced = 0;
   while (true) {
     const ssize_t length = ::read(fd, data.data(), data.size());
-    if (length <= 0) return length == 0;
+    if (length <= 0) return length == 0 && received.bytes == announced;
+    for (std::size_t at = 0;
+         at < static_cast<std::size_t>(length) && received.bytes + at < sizeof(announced); ++at) {
+      reinterpret_cast<char*>(&announced)[received.bytes + at] = data[at];
+    }
     received.Add(data.data(), static_cast<std::size_t>(length));
     for (ssize_t sent = 0; sent < length;) {
       const ssize_t count =
@@ -145,6 +152,7 @@ void Exchange(int fd, std::uint64_t seed, std::uint64_t bytes, Stream& sent, Str
   while (received.bytes < bytes) {
     if (done == filled && sent.bytes < bytes) {
       Fill(out, state);
+      if (sent.bytes == 0) std::memcpy(out.data(), &bytes, sizeof(bytes));
       filled = std::min<std::uint64_t>(kChunk, bytes - sent.bytes);
       done = 0;
     }
