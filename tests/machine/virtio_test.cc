@@ -295,7 +295,7 @@ std::vector<VcpuExit> StartSockets(std::uint64_t base) {
   script.push_back(fakes::MmioWrite(base + 0x30, 4, 1));
   std::vector<VcpuExit> again = Start(base);
   again.pop_back();
-  for (std::size_t index = 6; index < again.size(); ++index) {
+  for (std::size_t index = 7; index < again.size(); ++index) {
     script.push_back(std::move(again[index]));
   }
   script.push_back(driver_ok);
