@@ -84,13 +84,17 @@ std::int64_t WritePacket(int tap, std::span<const iovec> pieces) {
 
 }  // namespace
 
-NetDevice::NetDevice(Tap tap, const MacAddress& mac)
+NetDevice::NetDevice(Tap tap, const MacAddress& mac, std::optional<VhostParts> vhost)
     : tap_(std::move(tap)),
       receivers_(tap_.queues()),
       profile_{.id = VirtioId::kNetwork,
                .queues = static_cast<std::uint16_t>(2 * tap_.queues() + 1),
                .config = config_} {
   MakeProfile(mac);
+  if (!vhost) return;
+  vhost_.emplace(std::move(vhost->device), tap_.queue(0), vhost->ram, vhost->events);
+  // What the kernel has to do, it has to know of.
+  profile_.features &= ~Bit(kMergeableBuffers) | vhost_->features();
 }
 
 void NetDevice::MakeProfile(const MacAddress& mac) {
@@ -180,7 +184,8 @@ bool NetDevice::Command(ScatterList& command) noexcept {
 }
 
 std::optional<EndedRequest> NetDevice::NextEnded(bool wait) noexcept {
-  if (wait) return std::nullopt;  // what waits for the host is not under way
+  // What waits for the host is not under way.
+  if (wait || vhost_) return std::nullopt;
   for (std::size_t pair = 0; pair < pairs_; ++pair) {
     if (const auto filled = receivers_[pair].Next(tap_.queue(pair), traffic_)) {
       return EndedRequest{static_cast<std::uint16_t>(2 * pair), filled->head,
@@ -197,6 +202,7 @@ void NetDevice::Forget(std::uint16_t queue) noexcept {
 
 std::vector<int> NetDevice::inputs() const {
   std::vector<int> descriptors;
+  if (vhost_) return descriptors;
   for (std::size_t queue = 0; queue < tap_.queues(); ++queue) {
     descriptors.push_back(tap_.queue(queue).get());
   }

@@ -3,10 +3,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "devices/virtio/net_receiver.h"
 #include "devices/virtio/tap.h"
+#include "devices/virtio/vhost_net.h"
 #include "devices/virtio/virtio_device.h"
 
 namespace microvm {
@@ -19,7 +21,9 @@ using MacAddress = std::array<std::uint8_t, 6>;
 // as on a wire; so is all when the tap is gone.
 class NetDevice final : public VirtioDevice {
  public:
-  NetDevice(Tap tap, const MacAddress& mac);
+  // With `vhost`, of /dev/vhost-net, the host's kernel carries the packets of the one pair that
+  // there is then.
+  NetDevice(Tap tap, const MacAddress& mac, std::optional<VhostParts> vhost = std::nullopt);
   NetDevice(const NetDevice&) = delete;
   NetDevice& operator=(const NetDevice&) = delete;
   NetDevice(NetDevice&&) = delete;
@@ -34,6 +38,7 @@ class NetDevice final : public VirtioDevice {
   std::optional<EndedRequest> NextEnded(bool wait) noexcept override;
   void Forget(std::uint16_t queue) noexcept override;
 
+  [[nodiscard]] Vhost* vhost() noexcept override { return vhost_ ? &*vhost_ : nullptr; }
   [[nodiscard]] std::vector<int> inputs() const override;
   [[nodiscard]] std::uint32_t AwaitedInputs() const noexcept override;
   void OnInput(std::size_t input) noexcept override;
@@ -49,6 +54,7 @@ class NetDevice final : public VirtioDevice {
   [[nodiscard]] bool UsePairs(std::size_t count) noexcept;
 
   Tap tap_;
+  std::optional<VhostNet> vhost_;
   std::vector<NetReceiver> receivers_;  // one for each pair
   std::array<std::byte, 12> config_{};
   VirtioProfile profile_;

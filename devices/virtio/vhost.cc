@@ -76,7 +76,8 @@ void Vhost::ConnectQueue(std::uint32_t index, const VhostEvents& events) {
 
 bool Vhost::Start(std::uint64_t features, std::span<const QueueParts> queues) noexcept {
   if (running_ || queues.size() != kicks_.size()) return false;
-  if (!Tell(VHOST_SET_FEATURES, &features)) return false;
+  std::uint64_t known = features & features_;
+  if (!Tell(VHOST_SET_FEATURES, &known)) return false;
   for (std::uint32_t index = 0; index < queues.size(); ++index) {
     if (!SetUpQueue(index, queues[index])) return false;
   }

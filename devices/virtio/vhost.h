@@ -17,6 +17,13 @@ struct VhostEvents {
   const Fd& error;      // signalled by the kernel when a queue breaks the rules
 };
 
+// What a device needs to have queues in the kernel.
+struct VhostParts {
+  Fd device;  // open, of the kind
+  const GuestRam& ram;
+  VhostEvents events;
+};
+
 // The first queues of a virtio device, served by the host's kernel (linux/vhost.h;
 // drivers/vhost/vhost.c): it reads and writes the guest's RAM by itself, wakes up by the eventfds
 // that KVM signals for the driver's notifications, and signals the one that KVM has the guest
@@ -43,8 +50,9 @@ class Vhost {
   // One for each queue that the kernel serves: what signals it notifies the kernel of the queue.
   [[nodiscard]] std::span<const Fd> kicks() const { return kicks_; }
 
-  // The driver is ready, has agreed on `features` and put the queues there, as many as there are
-  // kicks: the kernel serves them until Stop. False if it does not, and then it does nothing.
+  // The driver is ready, has agreed on `features`, of which the kernel is told those that it
+  // offers, and put the queues there, as many as there are kicks: the kernel serves them until
+  // Stop. False if it does not, and then it does nothing.
   [[nodiscard]] bool Start(std::uint64_t features, std::span<const QueueParts> queues) noexcept;
   // When it returns the kernel does not use the guest's memory any more.
   void Stop() noexcept;

@@ -290,6 +290,14 @@ TEST_CASE("--check finds a console that cannot be opened, and makes no file of o
                  "console " + program.InFolder("none/log") + "\n  it cannot be opened\n"));
 }
 
+TEST_CASE("--check finds that the host has no vhost-net") {
+  Program program;
+  program.Configure("[[net]]\ntap = \"tap0\"\nvhost = true\n");
+  CHECK(program.Run(Command::kCheck) == 0);
+  program.board.kernel.host.vhost_error = ENOENT;
+  CHECK(Contains(fakes::ChainOf([&] { program.Run(Command::kCheck); }), "no vhost-net"));
+}
+
 TEST_CASE("--stats does not overwrite a disk") {
   Program program;
   const std::string disk = program.InFolder("disk");

@@ -65,8 +65,9 @@ TEST_CASE("problems of networks are told with their places") {
   CHECK(NetProblems("[[net]]\ntap_fd = 2\n") ==
         "vm.toml:7:10: net.tap_fd: must be an integer from 3 to 1023");
   CHECK(NetProblems("[vfio]\niommu_fd = 5\n[[net]]\ntap_fd = 5\n") != "");
-  CHECK(NetProblems("[[net]]\ntap = \"tap0\"\nvhost = true\n") ==
-        "vm.toml:8:9: net.vhost: is not there yet: leave it out");
+  CHECK(NetProblems("[[net]]\ntap = \"tap0\"\nvhost = true\n") == "");
+  CHECK(NetProblems("[[net]]\ntap = \"tap0\"\nqueues = 2\nvhost = true\n") ==
+        "vm.toml:9:9: net.vhost: is for queues = 1: the host's kernel carries one pair");
   for (const char* name : {"", "a/b", "sixteen-letters-", "tap%d", "tap 0", "..", "a:b"}) {
     CHECK(NetProblems("[[net]]\ntap = \"" + std::string(name) + "\"\n") ==
           "vm.toml:7:7: net.tap: must be the name of an interface: up to 15 characters, no spaces");

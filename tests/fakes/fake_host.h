@@ -77,9 +77,10 @@ struct FakeHost {
   bool may_schedule = true;
   bool isolates_msi = true;
   bool coherent_iommu = true;
-  int vhost_error = 0;  // of open /dev/vhost-vsock
-  // VHOST_GET_FEATURES: VHOST_FEATURES, VIRTIO_VSOCK_F_SEQPACKET and VIRTIO_F_ACCESS_PLATFORM.
-  std::uint64_t vhost_features = 0x3'3d00'0002;
+  int vhost_error = 0;  // of open /dev/vhost-vsock and /dev/vhost-net
+  // VHOST_GET_FEATURES: VHOST_FEATURES, VIRTIO_F_ACCESS_PLATFORM, and VIRTIO_VSOCK_F_SEQPACKET and
+  // VIRTIO_NET_F_MRG_RXBUF, of which each kind has one.
+  std::uint64_t vhost_features = 0x3'3d00'8002;
   bool raw_io = true;                                                  // CAP_SYS_RAWIO
   std::vector<std::pair<std::uint64_t, std::uint64_t>> reserved_iova;  // start, end; ascending
   std::uint64_t last_iova = 0xffff'ffff'ffff;

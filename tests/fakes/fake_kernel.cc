@@ -114,9 +114,9 @@ int FakeKernel::OpenFake(const std::string& path) {
   } else if (path.ends_with("/dev/iommu")) {
     error = host.iommufd_error;
     if (error == 0) return Install(number, std::make_unique<FakeIommufd>(*this));
-  } else if (path.ends_with("/dev/vhost-vsock")) {
+  } else if (path.find("/dev/vhost-") != std::string::npos) {
     error = host.vhost_error;
-    if (error == 0) return Install(number, std::make_unique<FakeVhostVsock>(*this));
+    if (error == 0) return Install(number, std::make_unique<FakeVhost>(*this, BaseName(path)));
   } else if (path.find("/dev/vfio/devices/vfio") != std::string::npos) {
     auto device = FakeDevice::OpenCdev(*this, std::stoul(BaseName(path).substr(4)), error);
     if (error == 0) return Install(number, std::move(device));
@@ -136,7 +136,7 @@ int FakeKernel::Open(const char* path, int flags) {
   const std::scoped_lock lock(mutex_);
   const std::string text = path;
   const bool is_fake = text.ends_with("/dev/kvm") || text.ends_with("/dev/iommu") ||
-                       text.ends_with("/dev/vhost-vsock") || text == "/dev/net/tun" ||
+                       text.find("/dev/vhost-") != std::string::npos || text == "/dev/net/tun" ||
                        text.find("/dev/vfio/") != std::string::npos || text == "/proc/self/pagemap";
   const std::size_t device = text.rfind("/dev/");
   const bool short_name = !is_fake || device == std::string::npos;
@@ -187,7 +187,7 @@ void FakeKernel::NoteEventFdClosing(int fd) {
       if (ioeventfd.eventfd == fd) Violation("eventfd closed before its ioeventfd");
     }
   }
-  for (FakeVhostVsock* vhost : All<FakeVhostVsock>()) {
+  for (FakeVhost* vhost : All<FakeVhost>()) {
     if (vhost->Signals(fd)) Violation("eventfd closed before vhost let go of it");
   }
   for (FakeDevice* device : All<FakeDevice>()) {
@@ -215,10 +215,12 @@ int FakeKernel::Ioctl(int fd, unsigned long request, void* argument) {
   return FromKernel(-vcpu->Run());  // without the lock: it may block
 }
 
-VhostState FakeKernel::Vhost() {
+VhostState FakeKernel::Vhost(const std::string& name) {
   const std::scoped_lock lock(mutex_);
-  const auto found = All<FakeVhostVsock>();
-  return found.empty() ? VhostState() : found.front()->state();
+  for (const FakeVhost* vhost : All<FakeVhost>()) {
+    if (vhost->name() == name) return vhost->state();
+  }
+  return {};
 }
 
 ssize_t FakeKernel::Pread(int fd, void* buffer, std::size_t length, off_t offset) {

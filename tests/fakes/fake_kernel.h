@@ -30,6 +30,7 @@ struct VhostQueue {
   int kick = -1;
   int call = -1;
   int error = -1;
+  int backend = -1;  // of vhost-net: a tap
 };
 struct VhostState {
   bool owned = false;
@@ -41,7 +42,7 @@ struct VhostState {
 };
 
 // A HostKernel without hardware, as strict as Linux 6.12 about arguments and order. /dev/kvm,
-// /dev/iommu, /dev/vfio/* and /dev/vhost-vsock are fakes (below any folder, so that a HostTree may
+// /dev/iommu, /dev/vfio/* and /dev/vhost-* are fakes (below any folder, so that a HostTree may
 // stand for the root); other files and eventfds are real; memory is real memory. A folder called
 // "hugepages" is a hugetlbfs, whose pages are where FakeHost says.
 //
@@ -92,8 +93,8 @@ class FakeKernel final : public HostKernel {
   [[nodiscard]] int TapHost();
   // What is mapped for devices, as (IOVA, bytes, host address), of every address space.
   [[nodiscard]] std::vector<std::array<std::uint64_t, 3>> DmaMappings();
-  // Of the first /dev/vhost-vsock that is open.
-  [[nodiscard]] VhostState Vhost();
+  // Of the first that is open of "vhost-vsock" or "vhost-net".
+  [[nodiscard]] VhostState Vhost(const std::string& name = "vhost-vsock");
   // Levels that KVM_IRQ_LINE has set, in order, as (INTID, level).
   [[nodiscard]] std::vector<std::pair<std::uint32_t, bool>> irq_lines() const;
 
@@ -132,7 +133,7 @@ class FakeKernel final : public HostKernel {
   friend class FakeIommufd;
   friend class FakeDevice;
   friend class FakePagemap;
-  friend class FakeVhostVsock;
+  friend class FakeVhost;
 
   // For the objects, with the lock held.
   int Install(int real_fd, std::unique_ptr<FakeObject> object);

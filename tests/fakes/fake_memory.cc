@@ -191,7 +191,7 @@ void FakeKernel::NoteUnmapping(std::uint64_t start, std::uint64_t end) {
       if (meets(slot.host, slot.size)) Violation("munmap before the vm that uses it is closed");
     }
   }
-  for (FakeVhostVsock* vhost : All<FakeVhostVsock>()) {
+  for (FakeVhost* vhost : All<FakeVhost>()) {
     if (vhost->Uses(start, end)) Violation("munmap of memory that vhost may write to");
   }
   for (FakeContainer* container : All<FakeContainer>()) {

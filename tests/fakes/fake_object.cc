@@ -58,6 +58,7 @@ const std::map<unsigned long, const char*>& Names() {
       {VHOST_SET_VRING_CALL, "VHOST_SET_VRING_CALL"},
       {VHOST_SET_VRING_ERR, "VHOST_SET_VRING_ERR"},
       {VHOST_VSOCK_SET_GUEST_CID, "VHOST_VSOCK_SET_GUEST_CID"},
+      {VHOST_NET_SET_BACKEND, "VHOST_NET_SET_BACKEND"},
       {VHOST_VSOCK_SET_RUNNING, "VHOST_VSOCK_SET_RUNNING"},
       {iommufd::kIoasAlloc, "IOMMU_IOAS_ALLOC"},
       {iommufd::kIoasMap, "IOMMU_IOAS_MAP"},
@@ -132,6 +133,10 @@ std::string DescribeArgument(unsigned long request, const void* argument) {
       return " " + std::to_string(CopyIn<std::uint32_t>(argument));
     case VHOST_VSOCK_SET_GUEST_CID:
       return " " + std::to_string(CopyIn<std::uint64_t>(argument));
+    case VHOST_NET_SET_BACKEND: {
+      const auto backend = CopyIn<vhost_vring_file>(argument);
+      return " " + std::to_string(backend.index) + (backend.fd >= 0 ? " tap" : " none");
+    }
     case VHOST_VSOCK_SET_RUNNING:
       return " " + std::to_string(CopyIn<int>(argument));
     case VFIO_DEVICE_SET_IRQS:

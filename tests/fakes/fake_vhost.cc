@@ -4,11 +4,10 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <utility>
 
 namespace microvm::fakes {
 
-long FakeVhostVsock::Ioctl(unsigned long request, void* argument) {
+long FakeVhost::Ioctl(unsigned long request, void* argument) {
   switch (request) {
     case VHOST_GET_FEATURES:
       CopyOut(argument, kernel_.host.vhost_features);
@@ -31,6 +30,8 @@ long FakeVhostVsock::Ioctl(unsigned long request, void* argument) {
   switch (request) {
     case VHOST_SET_MEM_TABLE:
       return SetMemory(argument);
+    case VHOST_NET_SET_BACKEND:
+      return SetBackend(CopyIn<vhost_vring_file>(argument));
     case VHOST_VSOCK_SET_RUNNING:
       return SetRunning(CopyIn<int>(argument));
     default:
@@ -38,7 +39,7 @@ long FakeVhostVsock::Ioctl(unsigned long request, void* argument) {
   }
 }
 
-long FakeVhostVsock::SetMemory(const void* table) {
+long FakeVhost::SetMemory(const void* table) {
   constexpr std::uint32_t kMaximumRegions = 64;  // max_mem_regions
   // struct vhost_memory, without what follows.
   const auto [regions, padding] = CopyIn<std::array<std::uint32_t, 2>>(table);
@@ -56,7 +57,7 @@ long FakeVhostVsock::SetMemory(const void* table) {
 }
 
 // vhost_vring_ioctl.
-long FakeVhostVsock::SetQueue(unsigned long request, void* argument) {
+long FakeVhost::SetQueue(unsigned long request, void* argument) {
   const auto index = CopyIn<std::uint32_t>(argument);
   if (index >= state_.queues.size()) return -ENOBUFS;
   VhostQueue& queue = state_.queues[index];
@@ -80,14 +81,14 @@ long FakeVhostVsock::SetQueue(unsigned long request, void* argument) {
   }
 }
 
-long FakeVhostVsock::SetSize(VhostQueue& queue, std::uint32_t size) const {
+long FakeVhost::SetSize(VhostQueue& queue, std::uint32_t size) const {
   if (state_.running) return -EBUSY;
   if (size > 0xffff || !std::has_single_bit(size)) return -EINVAL;
   queue.size = size;
   return 0;
 }
 
-long FakeVhostVsock::SetPlaces(VhostQueue& queue, const vhost_vring_addr& places) {
+long FakeVhost::SetPlaces(VhostQueue& queue, const vhost_vring_addr& places) {
   if (places.flags != 0) return -EOPNOTSUPP;
   if (places.avail_user_addr % 2 != 0 || places.used_user_addr % 4 != 0) return -EINVAL;
   queue.descriptors = places.desc_user_addr;
@@ -96,17 +97,18 @@ long FakeVhostVsock::SetPlaces(VhostQueue& queue, const vhost_vring_addr& places
   return 0;
 }
 
-long FakeVhostVsock::SetFile(int& eventfd, const vhost_vring_file& file) const {
+long FakeVhost::SetFile(int& eventfd, const vhost_vring_file& file) const {
   if (file.fd >= 0 && !kernel_.IsEventFd(file.fd)) return -EINVAL;
   eventfd = file.fd;
   return 0;
 }
 
 // vhost_vsock_set_cid.
-long FakeVhostVsock::SetCid(std::uint64_t cid) {
+long FakeVhost::SetCid(std::uint64_t cid) {
+  if (name_ != "vhost-vsock") return -ENOTTY;
   if (cid <= 2 || cid >= UINT32_MAX) return -EINVAL;
-  const auto others = kernel_.All<FakeVhostVsock>();
-  const bool taken = std::any_of(others.begin(), others.end(), [&](const FakeVhostVsock* other) {
+  const auto others = kernel_.All<FakeVhost>();
+  const bool taken = std::any_of(others.begin(), others.end(), [&](const FakeVhost* other) {
     return other != this && other->state_.cid == cid;
   });
   if (taken) return -EADDRINUSE;
@@ -116,48 +118,72 @@ long FakeVhostVsock::SetCid(std::uint64_t cid) {
 
 // The kernel looks at the queues by addresses of the process, wherever they are in it; this
 // program's are where its memory table says that the guest's RAM is.
-long FakeVhostVsock::SetRunning(int running) {
-  if (running != 0 && running != 1) return -EINVAL;
-  const bool has_run = std::exchange(state_.running, false);
-  if (running == 0) {
-    // Where the kernel would go on: it does not start anew by itself.
-    for (VhostQueue& queue : state_.queues) queue.base += has_run ? 1 : 0;
-    return 0;
+long FakeVhost::Begin(const VhostQueue& queue) {
+  const std::uint64_t size = queue.size;
+  if (size == 0) return -EFAULT;
+  if (!IsShared(queue.descriptors, 16 * size) || !IsShared(queue.available, 6 + 2 * size) ||
+      !IsShared(queue.used, 6 + 8 * size)) {
+    kernel_.Violation("a queue of vhost is not in the memory it may use");
   }
+  if (queue.base != 0) kernel_.Violation("a queue of vhost does not begin at its start");
+  return 0;
+}
+
+// Where the kernel would go on: it does not start anew by itself.
+void FakeVhost::NoteEnd() {
+  for (VhostQueue& queue : state_.queues) queue.base += state_.running ? 1 : 0;
+  state_.running = false;
+}
+
+long FakeVhost::SetRunning(int running) {
+  if (name_ != "vhost-vsock") return -ENOTTY;
+  if (running != 0 && running != 1) return -EINVAL;
+  NoteEnd();
+  if (running == 0) return 0;
   for (const VhostQueue& queue : state_.queues) {
-    const std::uint64_t size = queue.size;
-    if (size == 0) return -EFAULT;
-    if (!IsShared(queue.descriptors, 16 * size) || !IsShared(queue.available, 6 + 2 * size) ||
-        !IsShared(queue.used, 6 + 8 * size)) {
-      kernel_.Violation("a queue of vhost is not in the memory it may use");
-    }
-    if (queue.base != 0) kernel_.Violation("a queue of vhost does not begin at its start");
+    if (const long error = Begin(queue); error != 0) return error;
   }
   state_.running = true;
   return 0;
 }
 
-bool FakeVhostVsock::IsShared(std::uint64_t start, std::uint64_t length) const {
+// vhost_net_set_backend; it runs when both queues have one.
+long FakeVhost::SetBackend(const vhost_vring_file& backend) {
+  if (name_ != "vhost-net") return -ENOTTY;
+  if (backend.index >= state_.queues.size()) return -ENOBUFS;
+  VhostQueue& queue = state_.queues[backend.index];
+  if (backend.fd < 0) {
+    NoteEnd();
+    queue.backend = -1;
+    return 0;
+  }
+  if (const long error = Begin(queue); error != 0) return error;
+  queue.backend = backend.fd;
+  state_.running = state_.queues[0].backend >= 0 && state_.queues[1].backend >= 0;
+  return 0;
+}
+
+bool FakeVhost::IsShared(std::uint64_t start, std::uint64_t length) const {
   return std::any_of(state_.memory.begin(), state_.memory.end(), [&](const auto& region) {
     const auto& [guest, bytes, host] = region;
     return start >= host && start + length <= host + bytes;
   });
 }
 
-bool FakeVhostVsock::Uses(std::uint64_t start, std::uint64_t end) const {
+bool FakeVhost::Uses(std::uint64_t start, std::uint64_t end) const {
   return std::any_of(state_.memory.begin(), state_.memory.end(), [&](const auto& region) {
     const auto& [guest, bytes, host] = region;
     return host < end && start < host + bytes;
   });
 }
 
-bool FakeVhostVsock::Signals(int eventfd) const {
+bool FakeVhost::Signals(int eventfd) const {
   return std::any_of(state_.queues.begin(), state_.queues.end(), [&](const VhostQueue& queue) {
     return queue.kick == eventfd || queue.call == eventfd || queue.error == eventfd;
   });
 }
 
-void FakeVhostVsock::Closing() {
+void FakeVhost::Closing() {
   if (state_.running) kernel_.Violation("vhost closed while it serves a guest");
 }
 

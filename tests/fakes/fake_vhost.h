@@ -6,12 +6,12 @@
 
 namespace microvm::fakes {
 
-// /dev/vhost-vsock (drivers/vhost/vhost.c and vsock.c). It serves nothing, but remembers all it was
-// told.
-class FakeVhostVsock final : public FakeObject {
+// /dev/vhost-vsock or /dev/vhost-net (drivers/vhost/vhost.c, vsock.c, net.c). It serves nothing,
+// but remembers all it was told.
+class FakeVhost final : public FakeObject {
  public:
-  explicit FakeVhostVsock(FakeKernel& kernel) : kernel_(kernel) {}
-  [[nodiscard]] std::string name() const override { return "vhost-vsock"; }
+  FakeVhost(FakeKernel& kernel, std::string name) : kernel_(kernel), name_(std::move(name)) {}
+  [[nodiscard]] std::string name() const override { return name_; }
   long Ioctl(unsigned long request, void* argument) override;
   void Closing() override;
 
@@ -28,9 +28,13 @@ class FakeVhostVsock final : public FakeObject {
   long SetFile(int& eventfd, const vhost_vring_file& file) const;
   long SetCid(std::uint64_t cid);
   long SetRunning(int running);
+  long SetBackend(const vhost_vring_file& backend);
+  long Begin(const VhostQueue& queue);
+  void NoteEnd();
   [[nodiscard]] bool IsShared(std::uint64_t start, std::uint64_t length) const;
 
   FakeKernel& kernel_;
+  std::string name_;
   VhostState state_;
 };
 

@@ -72,7 +72,7 @@ void Prepare(Board& board, const Start& start) {
                            {.kind = ConsoleKind::kHvc, .path = board.host.Write("log", "")}};
   board.config.rtc.enabled = true;
   board.config.disks = {{.path = board.host.Write("disk", std::string(4096, 'D'))}};
-  board.config.nets = {{.tap = "tap0"}};
+  board.config.nets = {{.tap = "tap0"}, {.tap = "tap1", .vhost = true}};
   board.config.rng.enabled = true;
   board.config.vsock = VsockConfig{.cid = 3};
   board.config.boot.initrd = board.host.Write("initrd", "an initial file system");

@@ -344,6 +344,32 @@ TEST_CASE("sockets are served by the host's kernel, again after a reboot, and gi
   CheckLeavesNothing(board);
 }
 
+TEST_CASE(
+    "packets are carried by the host's kernel, beside its sockets, and again after a reboot") {
+  Board board;
+  board.config.nets = {{.tap = "tap0", .mac = {2, 0, 0, 0, 0, 1}, .vhost = true}};
+  board.config.vsock = VsockConfig{.cid = 3};
+  std::vector<bool> running;
+  for (int boot = 0; boot < 2; ++boot) {
+    std::vector<VcpuExit> script = StartSockets(kFirstDevice);
+    script.push_back(fakes::Meanwhile([&] {
+      running.push_back(board.kernel.Vhost("vhost-net").running);
+      running.push_back(board.kernel.Vhost("vhost-vsock").running);
+    }));
+    script.push_back(boot == 0 ? fakes::Reset() : fakes::PowerOff());
+    board.kernel.Script(0, std::move(script));
+  }
+  const Board::Outcome outcome = board.Run();
+  CHECK(outcome.chain == "");
+  CHECK(running == std::vector<bool>{true, false, true, false});
+  const auto log = board.kernel.log();
+  CHECK(std::count(log.begin(), log.end(), "VHOST_NET_SET_BACKEND 1 none") == 2);
+  REQUIRE(outcome.statistics.virtio.size() == 2);
+  CHECK(outcome.statistics.virtio[0].name == "net0");
+  CHECK_FALSE(outcome.statistics.virtio[0].requests.has_value());
+  CheckLeavesNothing(board);
+}
+
 TEST_CASE("what the kernel finds wrong with a queue it serves is told to the guest") {
   Board board;
   board.config.vsock = VsockConfig{.cid = 3};

@@ -82,6 +82,23 @@ def traffic(board):
 
 
 @test("system-virtio", BOARD)
+def kernel_carries(board):
+    """The same with vhost, beside sockets, and what the driver does again: the host's kernel carries the packets."""
+    with tap(board) as host:
+        run = Finished(board, linux("traffic", "vhost = true", extra="[vsock]\ncid = 3\n"), 300,
+                       before=serve(5001, 1) + serve(5002, 2000))
+        equal(f"exit status\n{run}", run.status, 0)
+        equal("pings", told(run.output, "pings"), "200 packets received")
+        equal_ends(board, run, "bulk", 5001, 1)
+        equal_ends(board, run, "short", 5002, 2000)
+        equal("packets to the guest", host.count("tx_packets"), int(told(run.output, "rx_packets")))
+        equal("packets of the guest", host.count("rx_packets"), int(told(run.output, "tx_packets")))
+        for device, name in zip(run.statistics["virtio"], ("net0", "vsock"), strict=True):
+            equal("statistics", (device["name"], device["requests"], device["failures"]), (name, None, 0))
+        drivers_again(board, "vhost = true")
+
+
+@test("system-virtio", BOARD)
 def two_queues(board):
     """Two pairs of queues and two vCPUs: two transfers at once are whole at both ends."""
     with tap(board, "multi_queue"):
@@ -95,20 +112,24 @@ def two_queues(board):
     equal("errors", (net["errors"], net["failures"]), (0, 0))
 
 
+def drivers_again(board, *lines):
+    run = Finished(board, linux("rebind", *lines), 240)
+    equal(f"exit status\n{run}", run.status, 0)
+    equal("pings", re.findall(r"^again=(.*)$", run.output, re.M), ["3 packets received"] * 5)
+    equal("failures", run.statistics["virtio"][0]["failures"], 0)
+    board.read("head -c 4096 /dev/zero >/tmp/boots.raw")
+    run = Finished(board, linux("reboot", *lines, extra='[[disk]]\npath = "/tmp/boots.raw"\n'), 240)
+    equal(f"exit status\n{run}", run.status, 0)
+    equal("boots", re.findall(r"^boot=(.*)$", run.output, re.M),
+          [f"{boot} 3 packets received" for boot in range(3)])
+    equal("failures", [device["failures"] for device in run.statistics["virtio"]], [0, 0])
+
+
 @test("system-virtio", BOARD)
 def network_again(board):
     """A driver that is unbound and bound 5 times under a flood, and 2 reboots under one: packets go each time."""
     with tap(board):
-        run = Finished(board, linux("rebind"), 240)
-        equal(f"exit status\n{run}", run.status, 0)
-        equal("pings", re.findall(r"^again=(.*)$", run.output, re.M), ["3 packets received"] * 5)
-        equal("failures", run.statistics["virtio"][0]["failures"], 0)
-        board.read("head -c 4096 /dev/zero >/tmp/boots.raw")
-        run = Finished(board, linux("reboot", extra='[[disk]]\npath = "/tmp/boots.raw"\n'), 240)
-        equal(f"exit status\n{run}", run.status, 0)
-        equal("boots", re.findall(r"^boot=(.*)$", run.output, re.M),
-              [f"{boot} 3 packets received" for boot in range(3)])
-        equal("failures", [device["failures"] for device in run.statistics["virtio"]], [0, 0])
+        drivers_again(board)
 
 
 class shell:

@@ -18,6 +18,7 @@
 #include "arch/arm64/layout.h"
 #include "devices/virtio/disk_image.h"
 #include "devices/virtio/tap.h"
+#include "devices/virtio/vhost_net.h"
 #include "devices/virtio/vsock_device.h"
 #include "vmm/fdt/overlay.h"
 #include "vmm/host/error.h"
@@ -190,6 +191,7 @@ void CheckTaps(HostKernel& kernel, const VmConfig& config) {
   for (const NetConfig& net : config.nets) {
     taps.emplace_back(
         kernel, TapOptions{.name = net.tap, .descriptors = net.tap_fds, .queues = net.queues});
+    if (net.vhost) static_cast<void>(OpenVhostNet(kernel));
   }
 }
 

@@ -26,6 +26,11 @@ struct DeviceEvents {
   const LoopEvent* vhost_error;
 };
 
+bool IsVhost(const VmConfig& config, const PlannedVirtio& plan) {
+  return plan.kind == PlannedVirtio::Kind::kVsock ||
+         (plan.kind == PlannedVirtio::Kind::kNet && config.nets[plan.index].vhost);
+}
+
 std::unique_ptr<VirtioDevice> MakeDevice(HostKernel& kernel, const VmConfig& config,
                                          const PlannedVirtio& plan, const GuestRam& ram,
                                          Consoles& consoles, const DeviceEvents& events) {
@@ -43,8 +48,13 @@ std::unique_ptr<VirtioDevice> MakeDevice(HostKernel& kernel, const VmConfig& con
   }
   if (plan.kind == PlannedVirtio::Kind::kNet) {
     const NetConfig& net = config.nets[plan.index];
-    return std::make_unique<NetDevice>(
-        Tap(kernel, {.name = net.tap, .descriptors = net.tap_fds, .queues = net.queues}), net.mac);
+    Tap tap(kernel, {.name = net.tap, .descriptors = net.tap_fds, .queues = net.queues});
+    std::optional<VhostParts> vhost;
+    if (net.vhost) {
+      vhost.emplace(
+          VhostParts{OpenVhostNet(kernel), ram, {events.interrupt, events.vhost_error->eventfd()}});
+    }
+    return std::make_unique<NetDevice>(std::move(tap), net.mac, std::move(vhost));
   }
   const DiskConfig& disk = config.disks[plan.index];
   return std::make_unique<BlockDevice>(
@@ -99,10 +109,9 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
       ended_(AnswersLater(plan.kind)
                  ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnEnded(); })
                  : nullptr),
-      vhost_error_(
-          plan.kind == PlannedVirtio::Kind::kVsock
-              ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnVhostError(); })
-              : nullptr),
+      vhost_error_(IsVhost(config, plan) ? std::make_unique<LoopEvent>(
+                                               loop, kernel, [this] { transport_.OnVhostError(); })
+                                         : nullptr),
       device_(MakeDevice(kernel, config, plan, ram, consoles,
                          {interrupt_, ended_.get(), vhost_error_.get()})),
       transport_(plan.name, *device_, ram, registers_.bytes(), {notified_.eventfd(), interrupt_}) {
