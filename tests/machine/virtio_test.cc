@@ -12,6 +12,7 @@
 #include "devices/virtio/disk_image.h"
 #include "tests/fakes/board.h"
 #include "tests/fakes/exceptions.h"
+#include "tests/machine/virtio_driver.h"
 #include "vmm/host/file.h"
 #include "vmm/host/linux_kernel.h"
 
@@ -20,12 +21,13 @@ namespace {
 
 using fakes::Board;
 using fakes::Contains;
+using fakes::kFirstDevice;
+using fakes::kQueue;
+using fakes::kRamStart;
+using fakes::StartVirtio;
 using fakes::VcpuExit;
 
-constexpr std::uint64_t kRamStart = 0x4000'0000;
-constexpr std::uint64_t kQueue = 0x40'0000;  // offset in RAM; its parts are a page apart
 constexpr std::uint64_t kDataOffset = kQueue + 0x8000;
-constexpr std::uint64_t kFirstDevice = 0x1400'0000;
 constexpr std::uint64_t kSecondDevice = 0x1401'0000;
 constexpr std::uint32_t kWritable = 2;
 
@@ -46,26 +48,6 @@ void StoreDescriptor(std::byte* at, std::uint64_t offset, std::uint32_t length,
 void MakeAvailable(std::byte* ram) {
   auto* index = reinterpret_cast<std::uint16_t*>(ram + kQueue + 0x1000 + 2);
   __atomic_store_n(index, std::uint16_t{1}, __ATOMIC_RELEASE);
-}
-
-// A driver that finds the device at `base` and starts one of its queues, of 8 entries.
-std::vector<VcpuExit> Start(std::uint64_t base, std::uint64_t queue = 0) {
-  std::vector<VcpuExit> script;
-  const auto write = [&](std::uint64_t offset, std::uint64_t value) {
-    script.push_back(fakes::MmioWrite(base + offset, 4, value));
-  };
-  for (const std::uint64_t status : {0U, 1U, 3U}) write(0x70, status);
-  write(0x24, 1);
-  write(0x20, 1);  // VIRTIO_F_VERSION_1
-  write(0x70, 11);
-  write(0x30, queue);
-  write(0x38, 8);
-  write(0x80, kRamStart + kQueue);
-  write(0x90, kRamStart + kQueue + 0x1000);
-  write(0xa0, kRamStart + kQueue + 0x2000);
-  write(0x44, 1);
-  write(0x70, 15);
-  return script;
 }
 
 // A request that reads the first sector; the device is notified.
@@ -103,7 +85,7 @@ TEST_CASE("a disk is read by the guest, again after a reboot, and given back at 
   board.config.disks = {{.path = path}};
   std::string read;
   for (int boot = 0; boot < 2; ++boot) {
-    std::vector<VcpuExit> script = Start(kFirstDevice);
+    std::vector<VcpuExit> script = StartVirtio(kFirstDevice);
     AddDiskRead(board, script, kFirstDevice);
     script.push_back(AwaitUsed(board));
     script.push_back(fakes::Meanwhile([&] {
@@ -142,7 +124,7 @@ TEST_CASE("a disk is read by the guest, again after a reboot, and given back at 
 TEST_CASE("a guest may end with requests under way") {
   Board board;
   board.config.disks = {{.path = board.host.Write("disk", std::string(4096, 'D'))}};
-  std::vector<VcpuExit> script = Start(kFirstDevice);
+  std::vector<VcpuExit> script = StartVirtio(kFirstDevice);
   AddDiskRead(board, script, kFirstDevice);
   script.push_back(fakes::PowerOff());
   board.kernel.Script(0, std::move(script));
@@ -162,7 +144,7 @@ TEST_CASE("a driver may reset a disk that serves it, and start it again") {
       std::memset(board.kernel.GuestRam() + kQueue, 0, 0x9000);
       Store(board.kernel.GuestRam() + kDataOffset, type);
     }));
-    for (VcpuExit& exit : Start(kFirstDevice)) script.push_back(std::move(exit));
+    for (VcpuExit& exit : StartVirtio(kFirstDevice)) script.push_back(std::move(exit));
     AddDiskRead(board, script, kFirstDevice);
   }
   script.push_back(AwaitUsed(board));
@@ -205,7 +187,7 @@ TEST_CASE("a network's packets come when the tap can be read, and again after a 
   board.config.nets = {{.tap = "tap0", .mac = {2, 0, 0, 0, 0, 1}}};
   std::string received;
   for (int boot = 0; boot < 2; ++boot) {
-    std::vector<VcpuExit> script = Start(kFirstDevice);
+    std::vector<VcpuExit> script = StartVirtio(kFirstDevice);
     AddPacket(board, script, received);
     script.push_back(boot == 0 ? fakes::Reset() : fakes::PowerOff());
     board.kernel.Script(0, std::move(script));
@@ -228,7 +210,7 @@ TEST_CASE("entropy comes behind the disks") {
   board.config.disks = {{.path = board.host.Write("disk", std::string(4096, 'D'))}};
   board.config.rng.enabled = true;
   bool filled = false;
-  std::vector<VcpuExit> script = Start(kSecondDevice);
+  std::vector<VcpuExit> script = StartVirtio(kSecondDevice);
   script.push_back(fakes::Meanwhile([&] {
     std::byte* ram = board.kernel.GuestRam();
     StoreDescriptor(ram + kQueue, kDataOffset, 64, kWritable);
@@ -256,7 +238,7 @@ TEST_CASE("a virtio console writes to its file over a reboot, beside a PL011") {
   const std::filesystem::path log = board.host.Write("log", "before ");
   board.config.consoles = {{.input = false}, {.kind = ConsoleKind::kHvc, .path = log}};
   for (int boot = 0; boot < 2; ++boot) {
-    std::vector<VcpuExit> script = Start(kFirstDevice, 1);
+    std::vector<VcpuExit> script = StartVirtio(kFirstDevice, 1);
     script.push_back(fakes::MmioWrite(kUart, 1, 'U'));
     script.push_back(fakes::Meanwhile([&board, boot] {
       std::byte* ram = board.kernel.GuestRam();
@@ -283,133 +265,6 @@ TEST_CASE("a virtio console writes to its file over a reboot, beside a PL011") {
   CHECK(outcome.statistics.virtio[0].name == "hvc0");
   CHECK(outcome.statistics.virtio[0].bytes_written == 8);
   CHECK(outcome.statistics.virtio[0].failures == 0);
-  CheckLeavesNothing(board);
-}
-
-// A driver of sockets that starts both queues for data, both at one place.
-std::vector<VcpuExit> StartSockets(std::uint64_t base) {
-  std::vector<VcpuExit> script = Start(base);
-  const VcpuExit driver_ok = std::move(script.back());
-  script.pop_back();
-  // The queue that was set up, once more under the next number.
-  script.push_back(fakes::MmioWrite(base + 0x30, 4, 1));
-  std::vector<VcpuExit> again = Start(base);
-  again.pop_back();
-  for (std::size_t index = 7; index < again.size(); ++index) {
-    script.push_back(std::move(again[index]));
-  }
-  script.push_back(driver_ok);
-  return script;
-}
-
-TEST_CASE("sockets are served by the host's kernel, again after a reboot, and given back") {
-  Board board;
-  board.config.vsock = VsockConfig{.cid = 3};
-  std::vector<fakes::VhostState> states;
-  for (int boot = 0; boot < 2; ++boot) {
-    std::vector<VcpuExit> script = StartSockets(kFirstDevice);
-    script.push_back(fakes::Meanwhile([&] { states.push_back(board.kernel.Vhost()); }));
-    // The guest's notifications go to the kernel, without an exit.
-    script.push_back(fakes::MmioWrite(kFirstDevice + 0x50, 4, 1));
-    script.push_back(fakes::Meanwhile([&] {
-      std::uint64_t kicks = 0;
-      const int eventfd = board.kernel.Vhost().queues[1].kick;
-      CHECK(::read(eventfd, &kicks, sizeof(kicks)) == sizeof(kicks));
-      CHECK(kicks == 1);
-    }));
-    script.push_back(boot == 0 ? fakes::Reset() : fakes::PowerOff());
-    board.kernel.Script(0, std::move(script));
-  }
-  const Board::Outcome outcome = board.Run();
-  CHECK(outcome.chain == "");
-  REQUIRE(states.size() == 2);
-  for (const fakes::VhostState& state : states) {
-    CHECK(state.running);
-    CHECK(state.cid == 3);
-    CHECK(state.queues[1].size == 8);
-    REQUIRE(state.memory.size() == 1);
-    CHECK(state.memory[0][0] == kRamStart);
-    CHECK(state.queues[0].descriptors == state.memory[0][2] + kQueue);
-  }
-  // Asked for once; stopped at the end of each boot.
-  const auto log = board.kernel.log();
-  CHECK(std::count(log.begin(), log.end(), "VHOST_VSOCK_SET_GUEST_CID 3") == 1);
-  CHECK(std::count(log.begin(), log.end(), "VHOST_VSOCK_SET_RUNNING 0") == 2);
-  CHECK(std::count(log.begin(), log.end(), "KVM_IOEVENTFD assign 0x14000050") == 4);
-  REQUIRE(outcome.statistics.virtio.size() == 1);
-  CHECK(outcome.statistics.virtio[0].name == "vsock");
-  CHECK_FALSE(outcome.statistics.virtio[0].requests.has_value());
-  CHECK_FALSE(outcome.statistics.virtio[0].interrupts.has_value());
-  CHECK(outcome.statistics.virtio[0].failures == 0);
-  CheckLeavesNothing(board);
-}
-
-TEST_CASE(
-    "packets are carried by the host's kernel, beside its sockets, and again after a reboot") {
-  Board board;
-  board.config.nets = {{.tap = "tap0", .mac = {2, 0, 0, 0, 0, 1}, .vhost = true}};
-  board.config.vsock = VsockConfig{.cid = 3};
-  std::vector<bool> running;
-  for (int boot = 0; boot < 2; ++boot) {
-    std::vector<VcpuExit> script = StartSockets(kFirstDevice);
-    script.push_back(fakes::Meanwhile([&] {
-      running.push_back(board.kernel.Vhost("vhost-net").running);
-      running.push_back(board.kernel.Vhost("vhost-vsock").running);
-    }));
-    script.push_back(boot == 0 ? fakes::Reset() : fakes::PowerOff());
-    board.kernel.Script(0, std::move(script));
-  }
-  const Board::Outcome outcome = board.Run();
-  CHECK(outcome.chain == "");
-  CHECK(running == std::vector<bool>{true, false, true, false});
-  const auto log = board.kernel.log();
-  CHECK(std::count(log.begin(), log.end(), "VHOST_NET_SET_BACKEND 1 none") == 2);
-  REQUIRE(outcome.statistics.virtio.size() == 2);
-  CHECK(outcome.statistics.virtio[0].name == "net0");
-  CHECK_FALSE(outcome.statistics.virtio[0].requests.has_value());
-  CheckLeavesNothing(board);
-}
-
-TEST_CASE("what the kernel finds wrong with a queue it serves is told to the guest") {
-  Board board;
-  board.config.vsock = VsockConfig{.cid = 3};
-  std::vector<VcpuExit> script = StartSockets(kFirstDevice);
-  script.push_back(fakes::Meanwhile([&] {
-    const std::uint64_t one = 1;
-    CHECK(::write(board.kernel.Vhost().queues[0].error, &one, sizeof(one)) == sizeof(one));
-    ::usleep(50'000);
-  }));
-  script.push_back(fakes::MmioRead(kFirstDevice + 0x70, 4));
-  script.push_back(fakes::PowerOff());
-  board.kernel.Script(0, std::move(script));
-  CHECK(board.Run().statistics.virtio.at(0).failures == 1);
-  CHECK(board.kernel.mmio_reads() == std::vector<std::uint64_t>{79});
-  CheckLeavesNothing(board);
-}
-
-TEST_CASE("the kernel's thread for queues starts where this program's own is") {
-  Board board;
-  board.config.vsock = VsockConfig{.cid = 3};
-  board.config.cpu.affinity = {2};
-  board.config.cpu.policy = SchedulingPolicy::kFifo;
-  board.config.cpu.priority = 10;
-  board.config.realtime.enabled = true;
-  board.config.realtime.housekeeping = {0, 1};
-  board.kernel.Script(0, {fakes::PowerOff()});
-  CHECK(board.Run().chain == "");
-  const auto log = board.kernel.log();
-  const auto placed = std::find(log.begin(), log.end(), "sched_setaffinity 0 1");
-  CHECK(placed < std::find(log.begin(), log.end(), "VHOST_SET_OWNER"));
-  CheckLeavesNothing(board);
-}
-
-TEST_CASE("a CID that another machine has is refused before the guest runs") {
-  Board board;
-  board.config.vsock = VsockConfig{.cid = 3};
-  board.kernel.FailMatching("VHOST_VSOCK_SET_GUEST_CID", EADDRINUSE);
-  const Board::Outcome outcome = board.Run();
-  CHECK(Contains(outcome.chain, "vsock\n  another machine has the CID 3"));
-  CHECK(outcome.statistics.boots == 0);
   CheckLeavesNothing(board);
 }
 
