@@ -12,9 +12,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
-#include <thread>
 
 #include "tests/fakes/exceptions.h"
+#include "tests/fakes/fake_object.h"
 #include "tests/fakes/host_tree.h"
 #include "vmm/host/file.h"
 #include "vmm/host/linux_kernel.h"
