@@ -160,13 +160,48 @@ void WriteResets(FdtWriter& fdt,
   });
 }
 
-void WriteVirtio(FdtWriter& fdt, const PlannedVirtio& device) {  // bindings/virtio/mmio.yaml
+// What other nodes refer to a GPIO controller by.
+void WriteGpioController(FdtWriter& fdt, const VmPlan& plan, std::uint32_t phandle) {
+  fdt.Flag("gpio-controller");
+  fdt.Cells("#gpio-cells", {2});
+  fdt.Flag("interrupt-controller");
+  fdt.Cells("#address-cells", {0});
+  fdt.Cells("#interrupt-cells", {2});
+  if (!plan.overlays.empty()) fdt.Cells("phandle", {phandle});
+}
+
+void WritePl061(FdtWriter& fdt, const VmPlan& plan,
+                const PlannedPl061& device) {  // bindings/gpio/pl061-gpio.yaml
+  const std::uint64_t start = device.registers.start().value;
+  std::vector<std::string_view> names;
+  for (const GpioLineConfig& line : plan.config.gpios[device.index].lines) {
+    names.push_back(line.name);
+  }
+  WriteFixedClock(fdt, device.name + "-clock", device.clock_phandle, kPrimeCellClockHz);
+  fdt.Node(UnitName("gpio", start), [&] {
+    fdt.Strings("compatible", {"arm,pl061", "arm,primecell"});
+    fdt.Cells64("reg", {start, device.registers.size_bytes()});
+    fdt.Cells("interrupts", {kSpi, device.spi.number, kLevelHigh});
+    fdt.Cells("clocks", {device.clock_phandle});
+    fdt.String("clock-names", "apb_pclk");
+    fdt.Strings("gpio-line-names", names);
+    WriteGpioController(fdt, plan, device.phandle);
+  });
+}
+
+void WriteVirtio(FdtWriter& fdt, const VmPlan& plan,
+                 const PlannedVirtio& device) {  // bindings/virtio/mmio.yaml
   const std::uint64_t start = device.registers.start().value;
   fdt.Node(UnitName("virtio", start), [&] {
     fdt.String("compatible", "virtio,mmio");
     fdt.Cells64("reg", {start, device.registers.size_bytes()});
     fdt.Cells("interrupts", {kSpi, device.spi.number, kEdgeRising});
     fdt.Flag("dma-coherent");
+    if (device.kind != PlannedVirtio::Kind::kGpio) return;
+    fdt.Node("gpio", [&] {  // bindings/gpio/gpio-virtio.yaml
+      fdt.String("compatible", "virtio,device29");
+      WriteGpioController(fdt, plan, device.phandle);
+    });
   });
 }
 
@@ -193,6 +228,13 @@ void WriteSymbols(FdtWriter& fdt, const VmPlan& plan) {
     fdt.String("gic", "/" + UnitName("interrupt-controller", plan.gic.distributor.start().value));
     if (HasPl011(plan.config.consoles)) {
       fdt.String("uart0", "/" + UnitName("serial", plan.console.start().value));
+    }
+    for (const PlannedVirtio& device : plan.virtio) {
+      if (device.kind != PlannedVirtio::Kind::kGpio) continue;
+      fdt.String(device.name, "/" + UnitName("virtio", device.registers.start().value) + "/gpio");
+    }
+    for (const PlannedPl061& device : plan.pl061s) {
+      fdt.String(device.name, "/" + UnitName("gpio", device.registers.start().value));
     }
     for (const PlannedDevice& device : plan.devices) {
       fdt.String(DeviceLabel(device.host), "/" + device.node.name);
@@ -222,8 +264,9 @@ std::vector<std::byte> BuildGuestTree(const VmPlan& plan, BootSeed seed, std::si
     if (plan.config.cpu.pmu) WritePmu(fdt, plan);
     WriteGic(fdt, plan);
     if (HasPl011(plan.config.consoles)) WriteConsole(fdt, plan);
-    for (const PlannedVirtio& device : plan.virtio) WriteVirtio(fdt, device);
+    for (const PlannedVirtio& device : plan.virtio) WriteVirtio(fdt, plan, device);
     if (plan.rtc) WriteRtc(fdt, *plan.rtc);
+    for (const PlannedPl061& device : plan.pl061s) WritePl061(fdt, plan, device);
     for (const PlannedDevice& device : plan.devices) WriteDevice(fdt, device);
     if (!plan.overlays.empty()) WriteSymbols(fdt, plan);
   });

@@ -19,7 +19,8 @@ enum class VirtioId : std::uint32_t {
   kBlock = 2,
   kConsole = 3,
   kEntropy = 4,
-  kVsock = 19
+  kVsock = 19,
+  kGpio = 41,
 };
 
 // What a driver may ask of a device.

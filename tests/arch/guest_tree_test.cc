@@ -46,6 +46,16 @@ TEST_CASE("golden tree: two disks, a source of entropy and a real-time clock") {
   CheckGolden(input, "guest-virtio.dts");
 }
 
+TEST_CASE("golden tree: GPIO controllers, which overlays can refer to") {
+  PlanInput input;
+  input.config.consoles.clear();
+  input.config.gpios = {
+      {.lines = {{"soc", "0"}}},
+      {.model = GpioModel::kPl061, .lines = {{"soc", "1"}, {.chip = "soc", .name = "relay"}}}};
+  input.boot.overlays = {{"gpio-keys.dtbo", fakes::TreeBlob("gpio-keys")}};
+  CheckGolden(input, "guest-gpio.dts");
+}
+
 TEST_CASE("golden tree: no console, a region above RAM, a device without regions") {
   PlanInput input;
   input.config.consoles.clear();

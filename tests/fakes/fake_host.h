@@ -52,6 +52,22 @@ struct FakeDeviceSpec {
   std::vector<FakeIrq> irqs = {};
 };
 
+struct FakeGpioLineSpec {
+  std::string name = {};
+  std::string consumer = {};  // who has it; "": nobody
+  bool output = false;
+  bool high = false;
+  bool has_interrupt = true;
+  bool taken_in_between = false;  // after it was looked at, before it was requested
+  std::uint64_t flags = 0;        // that it was last configured with
+};
+
+struct FakeGpioChipSpec {
+  std::string name = {};  // "gpiochip0"
+  std::string label = {};
+  std::vector<FakeGpioLineSpec> lines = {};
+};
+
 // The host a FakeKernel stands for.
 struct FakeHost {
   int kvm_error = 0;      // of open /dev/kvm
@@ -87,6 +103,8 @@ struct FakeHost {
   std::map<unsigned, int> group_errors;  // of open /dev/vfio/GROUP
   std::map<unsigned, bool> not_viable;
   std::vector<FakeDeviceSpec> devices;
+  std::vector<FakeGpioChipSpec> gpio_chips;
+  int gpio_error = 0;  // of open /dev/gpiochipN
   // What the vGIC's registers read as, (group, attribute) -> value; those that are not here are 0.
   std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint32_t> vgic_registers;
 };

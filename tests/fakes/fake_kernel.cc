@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 
+#include "tests/fakes/fake_gpio.h"
 #include "tests/fakes/fake_kvm.h"
 #include "tests/fakes/fake_tap.h"
 #include "tests/fakes/fake_vfio.h"
@@ -117,6 +118,13 @@ int FakeKernel::OpenFake(const std::string& path) {
   } else if (path.find("/dev/vhost-") != std::string::npos) {
     error = host.vhost_error;
     if (error == 0) return Install(number, std::make_unique<FakeVhost>(*this, BaseName(path)));
+  } else if (path.find("/dev/gpiochip") != std::string::npos) {
+    error = host.gpio_error == 0 ? -ENOENT : -host.gpio_error;
+    for (FakeGpioChipSpec& chip : host.gpio_chips) {
+      if (host.gpio_error != 0 || chip.name != BaseName(path)) continue;
+      return Install(number, std::make_unique<FakeGpioChip>(*this, chip));
+    }
+    error = -error;
   } else if (path.find("/dev/vfio/devices/vfio") != std::string::npos) {
     auto device = FakeDevice::OpenCdev(*this, std::stoul(BaseName(path).substr(4)), error);
     if (error == 0) return Install(number, std::move(device));
@@ -132,11 +140,27 @@ int FakeKernel::OpenFake(const std::string& path) {
   return FromKernel(static_cast<int>(-error));
 }
 
+void FakeKernel::PullGpio(std::size_t chip, std::size_t line, bool high) {
+  const std::scoped_lock lock(mutex_);
+  FakeGpioLineSpec& spec = host.gpio_chips.at(chip).lines.at(line);
+  if (spec.output || spec.high == high) return;
+  spec.high = high;
+  for (FakeGpioLine* requested : All<FakeGpioLine>()) {
+    if (requested->Is(spec)) requested->Notify(high);
+  }
+}
+
+FakeGpioLineSpec FakeKernel::gpio_line(std::size_t chip, std::size_t line) const {
+  const std::scoped_lock lock(mutex_);
+  return host.gpio_chips.at(chip).lines.at(line);
+}
+
 int FakeKernel::Open(const char* path, int flags) {
   const std::scoped_lock lock(mutex_);
   const std::string text = path;
   const bool is_fake = text.ends_with("/dev/kvm") || text.ends_with("/dev/iommu") ||
                        text.find("/dev/vhost-") != std::string::npos || text == "/dev/net/tun" ||
+                       text.find("/dev/gpiochip") != std::string::npos ||
                        text.find("/dev/vfio/") != std::string::npos || text == "/proc/self/pagemap";
   const std::size_t device = text.rfind("/dev/");
   const bool short_name = !is_fake || device == std::string::npos;

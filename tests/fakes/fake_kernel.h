@@ -102,6 +102,10 @@ class FakeKernel final : public HostKernel {
   void RaiseInterrupt(const std::string& device, unsigned index);
   void LowerInterrupt(const std::string& device, unsigned index);
 
+  // The other end of a line of a GPIO chip pulls it.
+  void PullGpio(std::size_t chip, std::size_t line, bool high);
+  [[nodiscard]] FakeGpioLineSpec gpio_line(std::size_t chip, std::size_t line) const;
+
   int Open(const char* path, int flags) override;
   int Close(int fd) override;
   int Ioctl(int fd, unsigned long request, void* argument) override;
@@ -134,6 +138,7 @@ class FakeKernel final : public HostKernel {
   friend class FakeDevice;
   friend class FakePagemap;
   friend class FakeVhost;
+  friend class FakeGpioChip;
 
   // For the objects, with the lock held.
   int Install(int real_fd, std::unique_ptr<FakeObject> object);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/fakes/fake_object.h"
 
+#include <linux/gpio.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/vfio.h>
@@ -41,6 +42,12 @@ const std::map<unsigned long, const char*>& Names() {
       {arm64::kKvmArmPreferredTarget, "KVM_ARM_PREFERRED_TARGET"},
       {arm64::kKvmArmVcpuFinalize, "KVM_ARM_VCPU_FINALIZE"},
       {arm64::kKvmSetVcpuEvents, "KVM_SET_VCPU_EVENTS"},
+      {GPIO_GET_CHIPINFO_IOCTL, "GPIO_GET_CHIPINFO"},
+      {GPIO_V2_GET_LINEINFO_IOCTL, "GPIO_V2_GET_LINEINFO"},
+      {GPIO_V2_GET_LINE_IOCTL, "GPIO_V2_GET_LINE"},
+      {GPIO_V2_LINE_SET_CONFIG_IOCTL, "GPIO_V2_LINE_SET_CONFIG"},
+      {GPIO_V2_LINE_SET_VALUES_IOCTL, "GPIO_V2_LINE_SET_VALUES"},
+      {GPIO_V2_LINE_GET_VALUES_IOCTL, "GPIO_V2_LINE_GET_VALUES"},
       {VFIO_GET_API_VERSION, "VFIO_GET_API_VERSION"},
       {VFIO_CHECK_EXTENSION, "VFIO_CHECK_EXTENSION"},
       {VFIO_SET_IOMMU, "VFIO_SET_IOMMU"},

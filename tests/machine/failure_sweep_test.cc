@@ -75,6 +75,11 @@ void Prepare(Board& board, const Start& start) {
   board.config.nets = {{.tap = "tap0"}, {.tap = "tap1", .vhost = true}};
   board.config.rng.enabled = true;
   board.config.vsock = VsockConfig{.cid = 3};
+  board.kernel.host.gpio_chips = {
+      {.name = "gpiochip0", .label = "soc", .lines = {{}, {.output = true}}}};
+  board.host.Write("sys/bus/gpio/devices/gpiochip0", "");
+  board.config.gpios = {{.consumer = "vm", .lines = {{"soc", "0"}}},
+                        {.model = GpioModel::kPl061, .consumer = "vm", .lines = {{"soc", "1"}}}};
   board.config.boot.initrd = board.host.Write("initrd", "an initial file system");
   for (int boot = 0; boot < start.resets; ++boot) board.kernel.Script(0, {fakes::Reset()});
   board.kernel.Script(0, {fakes::PowerOff()});

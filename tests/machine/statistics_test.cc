@@ -61,6 +61,7 @@ TEST_CASE("statistics are one JSON object with every figure") {
                         .notifications = 5,
                         .interrupts = 6,
                         .failures = 7}};
+  statistics.pl061s = {{.name = "gpio0", .edges = 1, .interrupts = 2, .errors = 3}};
   CHECK(FormatJson(statistics) == R"({"name":"a \"quoted\\\" name ",
 "exit":{"status":3,"reason":"crash"},
 "startup":{"config_ns":10,"machine_ns":20,"first_run_boottime_ns":30,"first_run_cpu_ns":25},
@@ -73,7 +74,9 @@ TEST_CASE("statistics are one JSON object with every figure") {
   {"name":"one","interrupts":7,"userspace_irqs":8,"mapped_bytes":9,"trapped_reads":10,"trapped_writes":11,"denied_reads":12,"denied_writes":13,"rearmed_interrupts":14},
   {"name":"two","interrupts":null,"userspace_irqs":0,"mapped_bytes":0,"trapped_reads":0,"trapped_writes":0,"denied_reads":0,"denied_writes":0,"rearmed_interrupts":0}],
 "virtio":[
-  {"name":"disk0","requests":1,"bytes_read":2,"bytes_written":3,"errors":4,"notifications":5,"interrupts":6,"failures":7}]}
+  {"name":"disk0","requests":1,"bytes_read":2,"bytes_written":3,"errors":4,"notifications":5,"interrupts":6,"failures":7}],
+"pl061":[
+  {"name":"gpio0","edges":1,"interrupts":2,"errors":3}]}
 )");
 }
 
@@ -87,7 +90,8 @@ TEST_CASE("statistics of nothing are still an object") {
 "refused_accesses":0,
 "rtc_alarms":0,
 "devices":[],
-"virtio":[]}
+"virtio":[],
+"pl061":[]}
 )");
 }
 

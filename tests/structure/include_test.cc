@@ -88,6 +88,10 @@ TEST_CASE("vhost's user API is used by the devices whose queues it serves only")
   CHECK(Strays("devices/virtio/vhost_uapi.h", kEverywhere, {"devices/virtio/"}) == "");
 }
 
+TEST_CASE("the GPIO character device's user API is used in one file only") {
+  CHECK(Strays("linux/gpio.h", kEverywhere, {"devices/gpio/host_gpio.cc"}) == "");
+}
+
 TEST_CASE("devices do not know the architecture") {
   CHECK(Strays("arch/", {"devices/"}, {}) == "");
 }

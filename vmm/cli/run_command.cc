@@ -16,6 +16,7 @@
 #include "arch/arm64/guest_source.h"
 #include "arch/arm64/guest_tree.h"
 #include "arch/arm64/layout.h"
+#include "devices/gpio/host_gpio.h"
 #include "devices/virtio/disk_image.h"
 #include "devices/virtio/tap.h"
 #include "devices/virtio/vhost_net.h"
@@ -195,13 +196,15 @@ void CheckTaps(HostKernel& kernel, const VmConfig& config) {
   }
 }
 
-void Show(const CommandLine& line, HostKernel& kernel, const Prepared& prepared) {
+void Show(const CommandLine& line, HostKernel& kernel, const HostSysfs& sysfs,
+          const Prepared& prepared) {
   // A run finds out by itself, without the time that a virtual machine to ask takes.
   CheckGic(prepared.kvm, prepared.plan);
   CheckDisks(kernel, prepared.plan.config);
   CheckVsock(kernel, prepared.plan.config);
   for (const ConsoleConfig& console : prepared.plan.config.consoles) CheckConsole(kernel, console);
   CheckTaps(kernel, prepared.plan.config);
+  FindGpioLines(kernel, sysfs.root(), prepared.plan.config.gpios);
   const std::vector<std::byte> tree = BuildGuestTree(prepared.plan, {});
   if (line.command == Command::kPrintPlan) {
     std::fputs(FormatPlan(prepared.plan).c_str(), stdout);
@@ -333,7 +336,7 @@ int RunVmCommand(const CommandLine& line, HostKernel& kernel, const HostSysfs& s
   CheckOutputs(line, config);
   try {
     if (line.command != Command::kRun) {
-      Show(line, kernel, Prepare(config, kernel, sysfs, clock));
+      Show(line, kernel, sysfs, Prepare(config, kernel, sysfs, clock));
       statistics.startup = clock.phases();
       WriteStatistics(line, statistics, 0, "not-run");
       return 0;

@@ -89,7 +89,7 @@ std::string_view ToString(ResetPolicy policy) {
 
 ResetConfig ReadResetConfig(TomlReader& platform) {
   ResetConfig reset;
-  if (const auto policy = platform.Word("reset", {kResetPolicies.begin(), kResetPolicies.end()})) {
+  if (const auto policy = platform.Word("reset", kResetPolicies)) {
     reset.policy = static_cast<ResetPolicy>(*policy);
   }
   for (TomlReader& step : platform.Tables("recipe")) reset.recipe.push_back(ReadStep(step));

@@ -184,7 +184,7 @@ bool TomlReader::IsList(std::string_view key) const {
 }
 
 void TomlReader::Report(std::string_view key, std::string_view problem) {
-  const toml::node* node = table_ == nullptr ? nullptr : table_->get(key);
+  const toml::node* node = table_ == nullptr || own_table_ ? nullptr : table_->get(key);
   problems_->Add(node == nullptr ? place_ : node->source(), Qualified(key), problem);
 }
 
@@ -335,7 +335,7 @@ std::vector<std::pair<std::string, std::int64_t>> TomlReader::NamedIntegers(std:
 }
 
 std::optional<std::size_t> TomlReader::Word(std::string_view key,
-                                            const std::vector<std::string_view>& words) {
+                                            std::span<const std::string_view> words) {
   const toml::node* node = Take(key);
   if (node == nullptr) return std::nullopt;
   std::string list;
@@ -356,19 +356,30 @@ TomlReader TomlReader::Table(std::string_view key) {
 }
 
 std::vector<TomlReader> TomlReader::Tables(std::string_view key) {
+  return TablesOrStrings(key, "");
+}
+
+std::vector<TomlReader> TomlReader::TablesOrStrings(std::string_view key, std::string_view main) {
   std::vector<TomlReader> result;
   const toml::node* node = Take(key);
   if (node == nullptr) return result;
   const toml::array* array = node->as_array();
   if (array == nullptr) {
-    Report(key, "must be a list of tables: [[" + Qualified(key) + "]]");
+    Report(key, main.empty() ? "must be a list of tables: [[" + Qualified(key) + "]]"
+                             : "must be a list of strings or tables");
     return result;
   }
   for (const toml::node& element : *array) {
     if (const toml::table* table = element.as_table()) {
       result.emplace_back(table, Qualified(key), element.source(), *problems_);
+    } else if (const auto* text = element.as_string(); text != nullptr && !main.empty()) {
+      const auto own = std::make_shared<toml::table>();
+      own->insert(main, text->get());
+      result.emplace_back(own.get(), Qualified(key), element.source(), *problems_);
+      result.back().own_table_ = own;
     } else {
-      problems_->Add(element.source(), Qualified(key), "must be a table");
+      problems_->Add(element.source(), Qualified(key),
+                     main.empty() ? "must be a table" : "must be a string or a table");
     }
   }
   return result;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -65,9 +66,12 @@ class TomlReader {
                                                                   std::int64_t minimum,
                                                                   std::int64_t maximum);
   // One of `words`; reports the list of them otherwise. Returns its index.
-  std::optional<std::size_t> Word(std::string_view key, const std::vector<std::string_view>& words);
+  std::optional<std::size_t> Word(std::string_view key, std::span<const std::string_view> words);
   TomlReader Table(std::string_view key);
   std::vector<TomlReader> Tables(std::string_view key);
+  // The elements of a list, each a table or, for short, a string that stands for its table's `main`
+  // key. Both are read alike.
+  std::vector<TomlReader> TablesOrStrings(std::string_view key, std::string_view main);
 
   // "file:line:column: TABLE.KEY", of the table if the key is absent.
   [[nodiscard]] std::string Place(std::string_view key) const;
@@ -86,10 +90,19 @@ class TomlReader {
   [[nodiscard]] std::string Qualified(std::string_view key) const;
 
   const toml::table* table_;
+  std::shared_ptr<const toml::table> own_table_;  // of a string that stands for one
   std::string name_;
   toml::source_region place_;
   ConfigProblems* problems_;
   std::set<std::string, std::less<>> consumed_;
 };
+
+// The value of an enum whose words stand in its order; `otherwise` if the key is absent or wrong.
+template <typename Enum>
+Enum WordOr(TomlReader& reader, std::string_view key, std::span<const std::string_view> words,
+            Enum otherwise) {
+  const auto index = reader.Word(key, words);
+  return index ? static_cast<Enum>(*index) : otherwise;
+}
 
 }  // namespace microvm

@@ -59,12 +59,6 @@ bool IsText(std::span<const std::byte> value, std::string_view text) {
          std::memcmp(value.data(), text.data(), text.size()) == 0;
 }
 
-template <typename Enum>
-Enum WordOr(TomlReader& reader, std::string_view key, const auto& words, Enum otherwise) {
-  const auto index = reader.Word(key, {words.begin(), words.end()});
-  return index ? static_cast<Enum>(*index) : otherwise;
-}
-
 // The path of a file, relative to the configuration's folder.
 std::optional<std::filesystem::path> ReadPath(TomlReader& reader, std::string_view key,
                                               const std::filesystem::path& folder) {
@@ -284,6 +278,7 @@ VmConfig ParseVmConfig(std::string_view text, const std::filesystem::path& path)
   config.disks = ReadDisks(reader, path.parent_path());
   config.rng.enabled = ReadEmptyTable(reader, "rng");
   config.rtc.enabled = ReadEmptyTable(reader, "rtc");
+  config.gpios = ReadGpios(reader, config.name);
   std::set<int> fds;
   const bool vsock = reader.Has("vsock");
   config.vsock = ReadVsock(reader.Table("vsock"), vsock, fds);

@@ -13,6 +13,7 @@
 
 #include "vmm/config/console_config.h"
 #include "vmm/config/disk_config.h"
+#include "vmm/config/gpio_config.h"
 #include "vmm/config/net_config.h"
 #include "vmm/config/reset_config.h"
 #include "vmm/config/window_config.h"
@@ -126,6 +127,7 @@ struct VmConfig {
   RngConfig rng = {};
   std::optional<VsockConfig> vsock = {};
   RtcConfig rtc = {};
+  std::vector<GpioConfig> gpios = {};
   std::optional<int> iommu_fd;  // the open /dev/iommu, from whoever started the program
   std::vector<PlatformConfig> platform;
 };

@@ -22,7 +22,7 @@ WindowConfig ReadWindow(TomlReader& reader) {
     window.size_bytes = reader.Size("size", 1).value_or(1);
   }
   reader.Require("access");
-  if (const auto access = reader.Word("access", {kAccesses.begin(), kAccesses.end()})) {
+  if (const auto access = reader.Word("access", kAccesses)) {
     window.access = static_cast<WindowAccess>(*access);
   }
   window.place = reader.Place(reader.Has("offset") ? "offset" : "region");

@@ -49,7 +49,7 @@ void FdtWriter::EndNode() {
   Write("end of node", [&] { return fdt_end_node(buffer_.data()); });
 }
 
-void FdtWriter::Strings(const std::string& name, std::initializer_list<std::string_view> values) {
+void FdtWriter::Strings(const std::string& name, std::span<const std::string_view> values) {
   std::vector<std::byte> bytes;
   for (const std::string_view value : values) {
     for (const char c : value) bytes.push_back(static_cast<std::byte>(c));

@@ -29,7 +29,10 @@ class FdtWriter {
 
   void Flag(const std::string& name) { Bytes(name, {}); }
   void String(const std::string& name, std::string_view value) { Strings(name, {value}); }
-  void Strings(const std::string& name, std::initializer_list<std::string_view> values);
+  void Strings(const std::string& name, std::initializer_list<std::string_view> values) {
+    Strings(name, std::span(values.begin(), values.size()));
+  }
+  void Strings(const std::string& name, std::span<const std::string_view> values);
   void Cells(const std::string& name, std::span<const std::uint32_t> cells);
   void Cells(const std::string& name, std::initializer_list<std::uint32_t> cells) {
     Cells(name, std::span(cells.begin(), cells.size()));

@@ -61,6 +61,7 @@ GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_s
     });
   }
   virtio_connections_ = parts.virtio.Connect(vm_);
+  parts.pl061s.Connect(vm_, pl061_connections_);
   MakeThreads(parts, section, on_stop);
 }
 
@@ -85,6 +86,7 @@ void GuestBoot::MakeVm(const BootParts& parts) {
     bus_.Map(*device.resets->registers, reset_stubs_.emplace_back(device.host + " resets"));
   }
   parts.virtio.Map(vm_, bus_);
+  parts.pl061s.Map(bus_);
   MakeVcpus(parts);
   // After the vCPUs, none of which can be added to an initialised vGIC.
   gic_.emplace(MakeGic(vm_, plan));

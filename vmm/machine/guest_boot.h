@@ -15,6 +15,8 @@
 #include "devices/vfio/platform_device.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/machine/fifo_section.h"
+#include "vmm/machine/pl061_devices.h"
+#include "vmm/machine/spi_line.h"
 #include "vmm/machine/vcpu_thread.h"
 #include "vmm/machine/virtio_devices.h"
 #include "vmm/memory/guest_memory.h"
@@ -31,24 +33,11 @@ struct BootParts {
   const GuestMemory& memory;
   std::vector<std::unique_ptr<VfioPlatformDevice>>& devices;
   VirtioDevices& virtio;
+  Pl061Devices& pl061s;
   ConsoleHost* pl011_host;     // null: the guest has no PL011
   WallClock* clock;            // there if the plan has an RTC
   LogBudget& refused_log;      // accesses that no device takes
   LogBudget& undecodable_log;  // accesses that cannot be decoded
-};
-
-// A device's wire into the vGIC.
-class SpiLine final : public IrqLine {
- public:
-  SpiLine(const Vm& vm, Spi spi) : vm_(vm), spi_(spi) {}
-  void Set(bool high) noexcept override {
-    // KVM refuses only numbers it does not have; this one is the plan's.
-    [[maybe_unused]] const bool accepted = vm_.SetIrqLine(spi_, high);
-  }
-
- private:
-  const Vm& vm_;
-  Spi spi_;
 };
 
 // One boot of the guest, from reset to reset: the KVM virtual machine with its vCPUs, interrupt
@@ -101,6 +90,7 @@ class GuestBoot {
   std::optional<KvmDevice> gic_;
   std::vector<std::unique_ptr<ArmedInterrupt>> interrupts_;
   std::vector<VirtioConnection> virtio_connections_;
+  std::deque<Pl061Connection> pl061_connections_;
   std::deque<VcpuExits> exits_;
   std::vector<std::unique_ptr<VcpuThread>> threads_;
 };

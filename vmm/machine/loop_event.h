@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <asio/posix/stream_descriptor.hpp>
 #include <functional>
 
 #include "vmm/host/fd.h"
+#include "vmm/machine/descriptor_watch.h"
 #include "vmm/machine/event_loop.h"
 
 namespace microvm {
-
-// A descriptor that Asio may have: it closes what it is given.
-int DuplicateForLoop(int fd);
 
 // The way from any thread to the event loop: an eventfd. Other threads must not call Asio itself,
 // not even asio::post: the wake-up submits whatever is queued on the ring, and io_uring ties a
@@ -26,11 +23,9 @@ class LoopEvent {
   [[nodiscard]] const Fd& eventfd() const { return eventfd_; }
 
  private:
-  void Await();
-
   std::function<void()> handler_;
   Fd eventfd_;
-  asio::posix::stream_descriptor descriptor_;
+  DescriptorWatch watch_;
 };
 
 }  // namespace microvm

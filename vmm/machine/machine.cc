@@ -78,7 +78,9 @@ Machine::Machine(HostKernel& kernel, const HostSysfs& sysfs, const Kvm& kvm, con
   if (plan.config.cpu.policy != SchedulingPolicy::kOther) {
     PlaceOwnThread(kernel, PlanOwnThread(plan.config, UsableCpus(sysfs)));
   }
-  virtio_.emplace(loop_, kernel, plan, memory_.ram(), consoles_);
+  std::vector<OpenedGpioLines> lines = OpenGpioLines(kernel, sysfs.root(), plan.config.gpios);
+  virtio_.emplace(loop_, kernel, plan, memory_.ram(), consoles_, lines);
+  pl061s_.emplace(loop_, plan, lines);
   // What an earlier user left running, killed perhaps, stops before it can reach this guest's RAM.
   ResetDevices();
   GiveBackRam();
@@ -164,6 +166,7 @@ StopReason Machine::RunBoot() {
                         .memory = memory_,
                         .devices = devices_,
                         .virtio = *virtio_,
+                        .pl061s = *pl061s_,
                         .pl011_host = consoles_.pl011(),
                         .clock = clock_ ? &*clock_ : nullptr,
                         .refused_log = refused_log_,
@@ -224,6 +227,7 @@ void Machine::OnVcpuStopped() {
 // One that cannot be brought to rest does not keep the others from it.
 void Machine::ResetDevices() {
   virtio_->Reset();
+  pl061s_->Reset();
   std::exception_ptr failure;
   for (const auto& device : devices_) {
     try {
@@ -263,6 +267,7 @@ void Machine::DivertInterrupts() {
 
 void Machine::CollectDevices() {
   statistics_.virtio = virtio_->statistics();
+  statistics_.pl061s = pl061s_->statistics();
   for (std::size_t index = 0; index < devices_.size(); ++index) {
     const auto& device = devices_[index];
     const DeviceCounts& counts = counts_[index];

@@ -83,6 +83,7 @@ class Machine {
   Consoles consoles_;
   // Made once this thread is where it stays: the kernel's threads for it start there.
   std::optional<VirtioDevices> virtio_;
+  std::optional<Pl061Devices> pl061s_;
   StopSignals& stop_signals_;
   asio::posix::stream_descriptor stop_descriptor_;
   // What a vCPU thread asks for, until the loop has seen it; kNothing is a value of its own.

@@ -48,6 +48,15 @@ void AppendVirtio(std::string& json, const VirtioStatistics& device) {
   json += "}";
 }
 
+void AppendPl061(std::string& json, const Pl061Statistics& device) {
+  if (json.back() != '[') json += ',';
+  json += "\n  {\"name\":" + Quoted(device.name);
+  AppendNumber(json, "edges", device.edges);
+  AppendNumber(json, "interrupts", device.interrupts);
+  AppendNumber(json, "errors", device.errors);
+  json += "}";
+}
+
 }  // namespace
 
 const char* ToString(StopReason reason) {
@@ -110,6 +119,8 @@ std::string FormatJson(const Statistics& statistics) {
   for (const DeviceStatistics& device : statistics.devices) AppendDevice(json, device);
   json += "],\n\"virtio\":[";
   for (const VirtioStatistics& device : statistics.virtio) AppendVirtio(json, device);
+  json += "],\n\"pl061\":[";
+  for (const Pl061Statistics& device : statistics.pl061s) AppendPl061(json, device);
   return json + "]}\n";
 }
 

@@ -69,6 +69,14 @@ struct VirtioStatistics {
   std::uint64_t failures = 0;  // times the guest broke the rules, and was told to reset the device
 };
 
+// An emulated PL061.
+struct Pl061Statistics {
+  std::string name;
+  std::uint64_t edges = 0;       // of the host's lines
+  std::uint64_t interrupts = 0;  // times its line went high
+  std::uint64_t errors = 0;      // what a line does not allow, or the host did not do
+};
+
 struct Phase {
   const char* name;
   std::uint64_t ns;
@@ -89,6 +97,7 @@ struct Statistics {
   std::uint64_t rtc_alarms = 0;  // times the PL031's counter came to its match register's value
   std::vector<DeviceStatistics> devices;
   std::vector<VirtioStatistics> virtio;
+  std::vector<Pl061Statistics> pl061s;
 };
 
 // Adds one vCPU's exits and delays to the totals.

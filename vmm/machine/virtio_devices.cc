@@ -9,6 +9,7 @@
 #include "devices/virtio/block_device.h"
 #include "devices/virtio/console_device.h"
 #include "devices/virtio/entropy_device.h"
+#include "devices/virtio/gpio_device.h"
 #include "devices/virtio/net_device.h"
 #include "devices/virtio/vsock_device.h"
 
@@ -17,6 +18,14 @@ namespace {
 
 bool AnswersLater(PlannedVirtio::Kind kind) {
   return kind == PlannedVirtio::Kind::kDisk || kind == PlannedVirtio::Kind::kConsole;
+}
+
+std::unique_ptr<VirtioDevice> MakeGpio(const GpioConfig& config, OpenedGpioLines& opened) {
+  std::vector<GpioDevice::Line> lines;
+  for (std::size_t index = 0; index < opened.size(); ++index) {
+    lines.push_back({std::move(opened[index].pin), config.lines[index].name});
+  }
+  return std::make_unique<GpioDevice>(std::move(lines));
 }
 
 // What a device may signal; those that its kind has no use for are null.
@@ -33,8 +42,12 @@ bool IsVhost(const VmConfig& config, const PlannedVirtio& plan) {
 
 std::unique_ptr<VirtioDevice> MakeDevice(HostKernel& kernel, const VmConfig& config,
                                          const PlannedVirtio& plan, const GuestRam& ram,
-                                         Consoles& consoles, const DeviceEvents& events) {
+                                         Consoles& consoles, OpenedGpioLines* lines,
+                                         const DeviceEvents& events) {
   if (plan.kind == PlannedVirtio::Kind::kRng) return std::make_unique<EntropyDevice>();
+  if (plan.kind == PlannedVirtio::Kind::kGpio) {
+    return MakeGpio(config.gpios[plan.index], *lines);
+  }
   if (plan.kind == PlannedVirtio::Kind::kConsole) {
     ConsoleIo& end = consoles.at(plan.index);
     auto console = std::make_unique<ConsoleDevice>(end, events.ended->eventfd());
@@ -97,7 +110,8 @@ void InputWatch::Await() {
 }
 
 VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& config,
-                       const PlannedVirtio& plan, const GuestRam& ram, Consoles& consoles)
+                       const PlannedVirtio& plan, const GuestRam& ram, Consoles& consoles,
+                       OpenedGpioLines* lines)
     : plan_(plan),
       registers_(MakeRegisters(kernel)),
       interrupt_(MakeEventFd(kernel)),
@@ -112,7 +126,7 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
       vhost_error_(IsVhost(config, plan) ? std::make_unique<LoopEvent>(
                                                loop, kernel, [this] { transport_.OnVhostError(); })
                                          : nullptr),
-      device_(MakeDevice(kernel, config, plan, ram, consoles,
+      device_(MakeDevice(kernel, config, plan, ram, consoles, lines,
                          {interrupt_, ended_.get(), vhost_error_.get()})),
       transport_(plan.name, *device_, ram, registers_.bytes(), {notified_.eventfd(), interrupt_}) {
   for (const int fd : device_->inputs()) {
@@ -122,6 +136,7 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
       AwaitInputs();
     }));
   }
+  if (lines != nullptr) WatchLines(loop, *lines);
 }
 
 void VirtioSlot::AwaitInputs() {
@@ -132,17 +147,30 @@ void VirtioSlot::AwaitInputs() {
   }
 }
 
+void VirtioSlot::WatchLines(EventLoop& loop, const OpenedGpioLines& lines) {
+  auto& device = static_cast<GpioDevice&>(*device_);
+  for (std::size_t line = 0; line < lines.size(); ++line) {
+    watches_.emplace_back(loop, *lines[line].events, [this, &device, line] {
+      device.EventsReady(line);
+      transport_.OnEnded();
+      return !device.IsGone(line);
+    });
+  }
+}
+
 std::span<const Fd> VirtioSlot::kicks() const {
   const Vhost* vhost = device_->vhost();
   return vhost == nullptr ? std::span<const Fd>() : vhost->kicks();
 }
 
 VirtioDevices::VirtioDevices(EventLoop& loop, HostKernel& kernel, const VmPlan& plan,
-                             const GuestRam& ram, Consoles& consoles)
+                             const GuestRam& ram, Consoles& consoles,
+                             std::vector<OpenedGpioLines>& lines)
     : acknowledged_(plan.virtio.empty() ? Fd() : MakeEventFd(kernel)) {
   for (const PlannedVirtio& device : plan.virtio) {
-    slots_.push_back(
-        std::make_unique<VirtioSlot>(loop, kernel, plan.config, device, ram, consoles));
+    const bool is_gpio = device.kind == PlannedVirtio::Kind::kGpio;
+    slots_.push_back(std::make_unique<VirtioSlot>(loop, kernel, plan.config, device, ram, consoles,
+                                                  is_gpio ? &lines[device.index] : nullptr));
   }
 }
 

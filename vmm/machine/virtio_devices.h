@@ -2,10 +2,12 @@
 #pragma once
 
 #include <asio/posix/stream_descriptor.hpp>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
 
+#include "devices/gpio/host_gpio.h"
 #include "devices/mmio_bus.h"
 #include "devices/virtio/mmio_transport.h"
 #include "vmm/host/log_budget.h"
@@ -13,6 +15,7 @@
 #include "vmm/kvm/ioeventfd.h"
 #include "vmm/kvm/irqfd.h"
 #include "vmm/machine/consoles.h"
+#include "vmm/machine/descriptor_watch.h"
 #include "vmm/machine/event_loop.h"
 #include "vmm/machine/loop_event.h"
 #include "vmm/machine/statistics.h"
@@ -38,9 +41,10 @@ class InputWatch {
 // One virtio device, its eventfds, and the loop's part in it.
 class VirtioSlot {
  public:
-  // `plan`, `ram` and `consoles` outlive it. Throws a chain.
+  // `plan`, `ram` and `consoles` outlive it; `lines` are those of a GPIO controller, else null.
+  // Throws a chain.
   VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& config, const PlannedVirtio& plan,
-             const GuestRam& ram, Consoles& consoles);
+             const GuestRam& ram, Consoles& consoles, OpenedGpioLines* lines);
 
   [[nodiscard]] const PlannedVirtio& plan() const { return plan_; }
   [[nodiscard]] const Fd& notification() const { return notified_.eventfd(); }
@@ -52,6 +56,7 @@ class VirtioSlot {
 
  private:
   void AwaitInputs();
+  void WatchLines(EventLoop& loop, const OpenedGpioLines& lines);
 
   const PlannedVirtio& plan_;
   MemoryMapping registers_;  // whole pages of the host's
@@ -62,6 +67,7 @@ class VirtioSlot {
   std::unique_ptr<VirtioDevice> device_;
   MmioTransport transport_;
   std::vector<std::unique_ptr<InputWatch>> inputs_;
+  std::deque<DescriptorWatch> watches_;  // of what the host tells the device
 };
 
 // What a virtio device and a boot of the guest have to do with each other without user space.
@@ -75,9 +81,10 @@ struct VirtioConnection {
 // them anew and ends with a reset; their disks stay open and locked. The loop's thread.
 class VirtioDevices {
  public:
-  // Throws a chain; `plan`, `ram` and `consoles`, the ends of those among them, outlive it.
+  // Throws a chain; `plan`, `ram` and `consoles`, the ends of those among them, outlive it. GPIO
+  // controllers take their lines out of `lines`, those of each [[gpio]].
   VirtioDevices(EventLoop& loop, HostKernel& kernel, const VmPlan& plan, const GuestRam& ram,
-                Consoles& consoles);
+                Consoles& consoles, std::vector<OpenedGpioLines>& lines);
 
   void Map(Vm& vm, MmioBus& bus);
   // Once the VM's interrupt controller is initialised; the VM outlives what this returns.

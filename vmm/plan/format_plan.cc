@@ -98,6 +98,33 @@ void AppendNet(std::string& text, const NetConfig& net) {
           "\nvhost = " + (net.vhost ? "true" : "false") + "\n";
 }
 
+// KEY = "VALUE", behind `before`.
+void AppendWord(std::string& text, const char* before, std::string_view value) {
+  text += before;
+  text += Quoted(value);
+}
+
+void AppendGpio(std::string& text, const GpioConfig& gpio) {
+  AppendWord(text, "\n[[gpio]]\nmodel = ", ToString(gpio.model));
+  AppendWord(text, "\nconsumer = ", gpio.consumer);
+  text += "\nlines = [\n";
+  for (const GpioLineConfig& line : gpio.lines) {
+    AppendWord(text, "  { line = ", ToString(line));
+    AppendWord(text, ", direction = ", ToString(line.direction));
+    AppendWord(text, ", edges = ", ToString(line.edges));
+    if (line.bias != GpioBias::kAsIs) AppendWord(text, ", bias = ", ToString(line.bias));
+    if (!line.name.empty()) AppendWord(text, ", name = ", line.name);
+    text += " },\n";
+  }
+  text += "]\n";
+}
+
+void AppendPl061(std::string& text, const VmConfig& config, const PlannedPl061& device) {
+  AppendGpio(text, config.gpios[device.index]);
+  text +=
+      "# PL061 " + ToString(device.registers) + " SPI " + std::to_string(device.spi.number) + "\n";
+}
+
 void AppendVirtio(std::string& text, const VmConfig& config, const PlannedVirtio& device) {
   if (device.kind == PlannedVirtio::Kind::kDisk) {
     const DiskConfig& disk = config.disks[device.index];
@@ -112,6 +139,8 @@ void AppendVirtio(std::string& text, const VmConfig& config, const PlannedVirtio
     AppendConsole(text, config.consoles[device.index]);
   } else if (device.kind == PlannedVirtio::Kind::kNet) {
     AppendNet(text, config.nets[device.index]);
+  } else if (device.kind == PlannedVirtio::Kind::kGpio) {
+    AppendGpio(text, config.gpios[device.index]);
   } else {
     text += "\n[rng]\n";
   }
@@ -158,6 +187,7 @@ std::string FormatPlan(const VmPlan& plan) {
     text += "\n[rtc]\n# PL031 " + ToString(plan.rtc->registers) + " SPI " +
             std::to_string(plan.rtc->spi.number) + "\n";
   }
+  for (const PlannedPl061& device : plan.pl061s) AppendPl061(text, config, device);
   for (const PlannedDevice& device : plan.devices) AppendDevice(text, device);
   for (const OverlayFile& overlay : plan.overlays) text += "\n# overlay " + overlay.path + "\n";
   return text;

@@ -15,6 +15,7 @@
 #include "vmm/plan/dma_signs.h"
 #include "vmm/plan/identity_check.h"
 #include "vmm/plan/interrupt_placement.h"
+#include "vmm/plan/primecell_placement.h"
 #include "vmm/plan/property_rules.h"
 #include "vmm/plan/ram_placement.h"
 #include "vmm/plan/reset_check.h"
@@ -212,10 +213,10 @@ PlannedDevice PlanDevice(const DeviceFacts& facts, const Placement& placement,
 
 // The nodes that every guest has, without their unit addresses (arch/arm64/guest_tree.cc), and
 // those that mean something by their place (Devicetree Specification 0.4, section 3).
-constexpr std::array<std::string_view, 13> kOwnNodes = {
-    "aliases", "chosen", "console-clock", "cpus", "interrupt-controller",
-    "memory",  "pmu",    "psci",          "rtc",  "rtc-clock",
-    "serial",  "timer",  "virtio"};
+constexpr std::array<std::string_view, 14> kOwnNodes = {
+    "aliases", "chosen", "console-clock", "cpus", "gpio",      "interrupt-controller",
+    "memory",  "pmu",    "psci",          "rtc",  "rtc-clock", "serial",
+    "timer",   "virtio"};
 
 // Devices with regions have unit addresses of their own; the others may share a name, with each
 // other or with a node of ours. The first keeps it.
@@ -252,7 +253,8 @@ std::vector<AddressRange> DeviceWindows(const PlatformLayout& layout,
 
 // Behind the passed-through devices, whose places thus do not depend on them.
 std::vector<PlannedVirtio> PlanVirtio(const VmConfig& config, const PlatformLayout& layout,
-                                      AddressAllocator& addresses, SpiAllocator& spis) {
+                                      AddressAllocator& addresses, SpiAllocator& spis,
+                                      std::uint32_t& next_phandle) {
   std::vector<PlannedVirtio> planned;
   const auto add = [&](PlannedVirtio::Kind kind, std::size_t index, const std::string& name) {
     const AddressRange registers = addresses.Allocate(name, kSmallestPage, layout.region_alignment);
@@ -271,15 +273,12 @@ std::vector<PlannedVirtio> PlanVirtio(const VmConfig& config, const PlatformLayo
     if (config.consoles[index].kind != ConsoleKind::kHvc) continue;
     add(PlannedVirtio::Kind::kConsole, index, "hvc" + std::to_string(number++));
   }
+  for (std::size_t index = 0; index < config.gpios.size(); ++index) {
+    if (config.gpios[index].model != GpioModel::kVirtio) continue;
+    add(PlannedVirtio::Kind::kGpio, index, "gpio" + std::to_string(index));
+    planned.back().phandle = next_phandle++;
+  }
   return planned;
-}
-
-std::optional<PlannedRtc> PlanRtc(const VmConfig& config, const PlatformLayout& layout,
-                                  AddressAllocator& addresses, SpiAllocator& spis,
-                                  std::uint32_t clock_phandle) {
-  if (!config.rtc.enabled) return std::nullopt;
-  return PlannedRtc{addresses.Allocate("the RTC", kSmallestPage, layout.region_alignment),
-                    spis.Next("the RTC"), clock_phandle};
 }
 
 // The smallest guest address space that holds everything: fewer levels of stage-2 tables.
@@ -297,6 +296,9 @@ unsigned IpaBits(const VmPlan& plan) {
     last = std::max(last, device.registers.last().value);
   }
   if (plan.rtc) last = std::max(last, plan.rtc->registers.last().value);
+  for (const PlannedPl061& device : plan.pl061s) {
+    last = std::max(last, device.registers.last().value);
+  }
   return std::max(32U, static_cast<unsigned>(std::bit_width(last)));
 }
 
@@ -359,7 +361,9 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
     });
   }
   std::vector<PlannedVirtio> virtio;
-  conflicts.Try([&] { virtio = PlanVirtio(config, layout, addresses, spis); });
+  conflicts.Try([&] { virtio = PlanVirtio(config, layout, addresses, spis, next_phandle); });
+  std::vector<PlannedPl061> pl061s;
+  conflicts.Try([&] { pl061s = PlanPl061s(config, layout, addresses, spis, next_phandle); });
   std::optional<PlannedRtc> rtc;
   conflicts.Try([&] { rtc = PlanRtc(config, layout, addresses, spis, next_phandle); });
   if (spis.count() > layout.spi_maximum) {
@@ -384,6 +388,7 @@ VmPlan MakePlan(const VmConfig& config, const std::vector<DeviceFacts>& devices,
               .devices = std::move(planned),
               .virtio = std::move(virtio),
               .rtc = rtc,
+              .pl061s = std::move(pl061s),
               .boot = *planned_boot,
               .overlays = boot.overlays,
               .host_phandles = host_phandles};

@@ -100,12 +100,23 @@ struct PlannedDevice {
 
 // A device of ours that the guest's virtio drivers drive.
 struct PlannedVirtio {
-  enum class Kind { kDisk, kNet, kRng, kVsock, kConsole };
+  enum class Kind { kDisk, kNet, kRng, kVsock, kConsole, kGpio };
   Kind kind;
-  std::size_t index;  // of a disk, a network or a console: in the configuration
-  std::string name;   // "disk0", "net0", "rng", "vsock", "hvc0": in statistics and errors
+  std::size_t index;  // of a disk, a network, a console or a GPIO controller: in the configuration
+  std::string name;   // "disk0", "net0", "rng", "vsock", "hvc0", "gpio0": in statistics and errors
   AddressRange registers;
-  Spi spi;  // an edge
+  Spi spi;                    // an edge
+  std::uint32_t phandle = 0;  // of a GPIO controller
+};
+
+// An emulated PL061.
+struct PlannedPl061 {
+  std::size_t index;  // in the configuration
+  std::string name;   // "gpio0", and the label of its node
+  AddressRange registers;
+  Spi spi;  // a level
+  std::uint32_t phandle;
+  std::uint32_t clock_phandle;
 };
 
 // The PL031.
@@ -145,6 +156,7 @@ struct VmPlan {
   std::vector<PlannedDevice> devices;
   std::vector<PlannedVirtio> virtio;  // in the order in which a guest finds them
   std::optional<PlannedRtc> rtc;
+  std::vector<PlannedPl061> pl061s;
   PlannedBoot boot;
   std::vector<OverlayFile> overlays;  // merged into the guest's tree last, in their order
   // The largest phandle of the host's tree: the guest's are above it. A reference in a property
