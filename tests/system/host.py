@@ -144,6 +144,15 @@ class Machine:
                 f"grep -qE '{pattern}' /tmp/out").status == 0:
             raise BoardError(f"the guest did not print {pattern!r}:\n{result.output}")
 
+    def wait_for_times(self, word, times, timeout=60):
+        """Until the guest's console shows this word so often, one to a line."""
+        result = self.board.run(
+            f"n=0; until [ $(grep -c {word} /tmp/out) -ge {times} ] || [ $n -ge {timeout * 20} ]; do"
+            f" sleep 0.05; n=$((n + 1)); done; [ $(grep -c {word} /tmp/out) -ge {times} ]",
+            timeout * 3 + 30)
+        if result.status != 0:
+            raise BoardError(f"the guest did not print {word!r} {times} times:\n{self.output()}")
+
     def signal(self, name):
         self.board.read(f"kill -{name} $(pidof microvm)")
 

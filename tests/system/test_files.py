@@ -79,6 +79,11 @@ word() { sed -n "s/.*$1=\\([^ ]*\\).*/\\1/p" /proc/cmdline; }
 case $(word test) in
   wait) echo ready; exec sleep 1000 ;;
   shell) echo ready; exec setsid cttyhack sh ;;
+  commands)
+    stty -echo
+    dmesg -n 1
+    echo ready
+    while IFS= read -r line; do eval "$line"; done ;;
   read) echo "read=$(md5sum </dev/vda)" ;;
   ticks) disk_ticks /dev/vda ;;
   echo)
@@ -178,7 +183,7 @@ def guest_initrd(image, init=GUEST_INIT, programs=(), own=(), built=()):
     archive.file("/bin/busybox", pathlib.Path(image["busybox"]).read_bytes(), True)
     for applet in ("sh", "mount", "sed", "grep", "awk", "sleep", "setsid", "cttyhack", "stty", "cat",
                    "reboot", "poweroff", "nproc", "echo", "dmesg", "ifconfig", "ping", "wget", "md5sum",
-                   "tr", "dd", "head", "wc", "ls", "printf"):
+                   "tr", "dd", "head", "wc", "ls", "printf", "rm"):
         archive.link(f"/bin/{applet}", "busybox")
     archive.file("/init", init, True)
     for name in own:
@@ -241,10 +246,9 @@ def test_files(image, suite):
     if suite == "system-virt":
         archive.file("/t/microvm-bench", pathlib.Path(image["bench"]).read_bytes(), True)
     if suite == "system-virtio":
-        archive.file("/t/virtio.initrd", guest_initrd(image, VIRTIO_INIT, own=["vsock_echo"]))
-        archive.file("/t/vsock_echo", pathlib.Path(image["programs"], "vsock_echo").read_bytes(), True)
+        archive.file("/t/virtio.initrd", guest_initrd(image, VIRTIO_INIT, own=["gpio", "vsock_echo"]))
         archive.file("/t/net.initrd", guest_initrd(image, NET_INIT, own=["tcp_peer"]))
-        for name in ("tcp_peer", "with_tap"):
+        for name in ("gpio", "tcp_peer", "vsock_echo", "with_tap"):
             archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     if suite == "system-versal":
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))

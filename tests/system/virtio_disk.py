@@ -10,16 +10,19 @@ from suite import at_least, at_most, equal, test, true
 
 MIB = 1 << 20
 _host_disk = tempfile.NamedTemporaryFile(prefix="microvm-disk-")  # gone with the tests
+_folder = tempfile.TemporaryDirectory(prefix="microvm-monitor-")
+MONITOR = f"{_folder.name}/socket"
 
 
-def host_disk():
-    """A disk of the host's own, which is on no file system in memory."""
+def host_parts():
+    """A disk of the host's own, which is on no file system in memory, and the emulator's monitor."""
     _host_disk.truncate(2 * MIB)
     return ["-drive", f"file={_host_disk.name},if=none,id=disk,format=raw",
-            "-device", "virtio-blk-device,drive=disk"]
+            "-device", "virtio-blk-device,drive=disk", "-monitor", f"unix:{MONITOR},server=on,wait=off"]
 
 
-BOARD = BoardKind("virt", ("--smp", "1"), arguments=host_disk)
+# The PL061 is the host's.
+BOARD = BoardKind("virt", ("--smp", "1", "--amba"), arguments=host_parts)
 DISK = "/tmp/disk.raw"
 
 
