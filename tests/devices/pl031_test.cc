@@ -17,8 +17,8 @@ constexpr std::uint64_t kMr = 0x04;
 constexpr std::uint64_t kLr = 0x08;
 constexpr std::uint64_t kCr = 0x0c;
 constexpr std::uint64_t kImsc = 0x10;
-constexpr std::uint64_t kRis = 0x14;
-constexpr std::uint64_t kMis = 0x18;
+constexpr std::uint64_t kRawStatus = 0x14;
+constexpr std::uint64_t kMaskedStatus = 0x18;
 constexpr std::uint64_t kIcr = 0x1c;
 
 constexpr std::int64_t kNow = 1'700'000'000;
@@ -60,7 +60,7 @@ TEST_CASE("a PL031 shows the host's time, and has its reset values") {
   guest.clock.now += 5;
   CHECK(guest.Read(kDr) == kNow + 5);
   CHECK(guest.Read(kCr) == 1);
-  for (const std::uint64_t offset : {kMr, kLr, kImsc, kRis, kMis, kIcr}) {
+  for (const std::uint64_t offset : {kMr, kLr, kImsc, kRawStatus, kMaskedStatus, kIcr}) {
     CHECK(guest.Read(offset) == 0);
   }
   const std::array<std::uint32_t, 8> identification = {0x31, 0x10, 0x04, 0, 0x0d, 0xf0, 0x05, 0xb1};
@@ -80,7 +80,7 @@ TEST_CASE("registers that a PL031 does not have, and odd accesses, are refused")
   CHECK(guest.Write(0x20, 1) == MmioResult::kBadAccess);
   CHECK(guest.Write(0xfe0, 1) == MmioResult::kBadAccess);
   // Those that are only read take no notice.
-  for (const std::uint64_t offset : {kDr, kCr, kRis, kMis}) {
+  for (const std::uint64_t offset : {kDr, kCr, kRawStatus, kMaskedStatus}) {
     CHECK(guest.Write(offset, 0) == MmioResult::kOk);
   }
   CHECK(guest.Read(kDr) == kNow);
@@ -98,14 +98,14 @@ TEST_CASE("an alarm raises the line when its second comes, until it is cleared")
   CHECK_FALSE(guest.line.high());
   guest.Pass(kNow + 10);
   CHECK(guest.line.high());
-  CHECK(guest.Read(kRis) == 1);
-  CHECK(guest.Read(kMis) == 1);
+  CHECK(guest.Read(kRawStatus) == 1);
+  CHECK(guest.Read(kMaskedStatus) == 1);
   CHECK_FALSE(guest.clock.alarm.has_value());
   CHECK(guest.Write(kIcr, 0) == MmioResult::kOk);
   CHECK(guest.line.high());
   guest.Write(kIcr, 1);
   CHECK_FALSE(guest.line.high());
-  CHECK(guest.Read(kRis) == 0);
+  CHECK(guest.Read(kRawStatus) == 0);
   // Once.
   guest.rtc.OnAlarm();
   CHECK_FALSE(guest.line.high());
@@ -125,8 +125,8 @@ TEST_CASE("a mask keeps an alarm from the line, and not from the raw status") {
   guest.Write(kMr, kNow + 1);
   guest.Pass(kNow + 1);
   CHECK_FALSE(guest.line.high());
-  CHECK(guest.Read(kRis) == 1);
-  CHECK(guest.Read(kMis) == 0);
+  CHECK(guest.Read(kRawStatus) == 1);
+  CHECK(guest.Read(kMaskedStatus) == 0);
   guest.Write(kImsc, UINT32_MAX);
   CHECK(guest.Read(kImsc) == 1);
   CHECK(guest.line.high());
@@ -157,9 +157,9 @@ TEST_CASE("a match that lies behind comes when the counter has wrapped") {
   RtcGuest guest;
   guest.Write(kMr, kNow - 1);
   CHECK(*guest.clock.alarm == kNow + UINT32_MAX);
-  CHECK(guest.Read(kRis) == 0);
+  CHECK(guest.Read(kRawStatus) == 0);
   guest.Pass(kNow + UINT32_MAX);
-  CHECK(guest.Read(kRis) == 1);
+  CHECK(guest.Read(kRawStatus) == 1);
   CHECK(guest.Read(kDr) == static_cast<std::uint32_t>(kNow - 1));
 }
 

@@ -51,12 +51,9 @@ TEST_CASE("a PL061 drives the host's line and is interrupted by it, again after 
     });
   };
   for (std::size_t boot = 0; boot < 2; ++boot) {
-    std::vector<VcpuExit> script = {look(),
-                                    fakes::MmioWrite(kDir, 1, 1),
-                                    fakes::MmioWrite(kPl061 + (1 << 2), 1, 1),
-                                    look(),
-                                    fakes::MmioWrite(kIbe, 1, 2),
-                                    fakes::MmioWrite(kIe, 1, 2)};
+    std::vector<VcpuExit> script = {
+        look(), fakes::MmioWrite(kDir, 1, 1), fakes::MmioWrite(kPl061 + (1 << 2), 1, 1),
+        look(), fakes::MmioWrite(kIbe, 1, 2), fakes::MmioWrite(kIe, 1, 2)};
     script.push_back(fakes::Meanwhile([&board, boot] { board.kernel.PullGpio(0, 1, boot == 0); }));
     script.push_back(AwaitLevels(board, 2 * boot + 1));
     script.push_back(fakes::MmioRead(kMis, 1));
@@ -89,9 +86,9 @@ TEST_CASE("a virtio GPIO controller has its lines for as long as the machine is 
   Board board;
   AddChip(board, GpioModel::kVirtio);
   std::string consumer;
-  board.kernel.Script(
-      0, {fakes::Meanwhile([&] { consumer = board.kernel.gpio_line(0, 1).consumer; }),
-          fakes::PowerOff()});
+  board.kernel.Script(0,
+                      {fakes::Meanwhile([&] { consumer = board.kernel.gpio_line(0, 1).consumer; }),
+                       fakes::PowerOff()});
   const Board::Outcome outcome = board.Run();
   CHECK(outcome.chain == "");
   CHECK(consumer == "microvm:vm");
