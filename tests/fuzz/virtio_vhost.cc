@@ -115,8 +115,7 @@ void Do(const Step& step, MmioTransport& transport, VhostKernel& kernel) {
     case Step::kWrite:
       transport.Write(std::uint64_t{step.where} * 4, data);
       // 2.1: a reset takes the queues back.
-      if (step.where == 0x70 / 4 && step.value == 0)
-        Require(!kernel.running);
+      if (step.where == 0x70 / 4 && step.value == 0) Require(!kernel.running);
       break;
     case Step::kRead:
       transport.Read(std::uint64_t{step.where} * 4, data);

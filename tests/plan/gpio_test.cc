@@ -14,17 +14,16 @@ using fakes::PlanInput;
 PlanInput WithControllers() {
   PlanInput input;
   input.config.rng.enabled = true;
-  input.config.gpios = {
-      {.model = GpioModel::kPl061, .consumer = "me", .lines = {{"soc", "1"}}},
-      {.model = GpioModel::kVirtio,
-       .consumer = "me",
-       .lines = {{"gpiochip0", "LED"},
-                 {.chip = "soc",
-                  .line = "2",
-                  .direction = GpioDirection::kIn,
-                  .edges = GpioEdges::kRising,
-                  .bias = GpioBias::kPullUp,
-                  .name = "button"}}}};
+  input.config.gpios = {{.model = GpioModel::kPl061, .consumer = "me", .lines = {{"soc", "1"}}},
+                        {.model = GpioModel::kVirtio,
+                         .consumer = "me",
+                         .lines = {{"gpiochip0", "LED"},
+                                   {.chip = "soc",
+                                    .line = "2",
+                                    .direction = GpioDirection::kIn,
+                                    .edges = GpioEdges::kRising,
+                                    .bias = GpioBias::kPullUp,
+                                    .name = "button"}}}};
   return input;
 }
 
@@ -45,12 +44,12 @@ TEST_CASE("a virtio GPIO controller comes behind the other virtio devices, then 
 
 TEST_CASE("--print-plan shows GPIO lines as TOML that can be read again") {
   const std::string text = FormatPlan(WithControllers().Make());
-  CHECK(Contains(
-      text,
-      "\n[[gpio]]\nmodel = \"virtio\"\nconsumer = \"me\"\nlines = [\n"
-      "  { line = \"gpiochip0:LED\", direction = \"any\", edges = \"both\" },\n"
-      "  { line = \"soc:2\", direction = \"in\", edges = \"rising\", bias = \"pull-up\", "
-      "name = \"button\" },\n]\n# virtio 0x14010000-0x14010fff SPI 2 edge\n"));
+  CHECK(
+      Contains(text,
+               "\n[[gpio]]\nmodel = \"virtio\"\nconsumer = \"me\"\nlines = [\n"
+               "  { line = \"gpiochip0:LED\", direction = \"any\", edges = \"both\" },\n"
+               "  { line = \"soc:2\", direction = \"in\", edges = \"rising\", bias = \"pull-up\", "
+               "name = \"button\" },\n]\n# virtio 0x14010000-0x14010fff SPI 2 edge\n"));
   CHECK(Contains(text, "\n]\n# PL061 0x14020000-0x14020fff SPI 3\n"));
   const VmConfig again = ParseVmConfig(text, "plan.toml");
   REQUIRE(again.gpios.size() == 2);

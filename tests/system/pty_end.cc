@@ -18,8 +18,8 @@ bool Copy(int from, int to) {
   std::array<char, 4096> buffer;
   const ssize_t count = read(from, buffer.data(), buffer.size());
   for (ssize_t at = 0; at < count;) {
-    const ssize_t written = write(to, &buffer[static_cast<std::size_t>(at)],
-                                  static_cast<std::size_t>(count - at));
+    const ssize_t written =
+        write(to, &buffer[static_cast<std::size_t>(at)], static_cast<std::size_t>(count - at));
     if (written <= 0) return false;
     at += written;
   }

@@ -18,7 +18,9 @@ def host_parts():
     """A disk of the host's own, which is on no file system in memory, and the emulator's monitor."""
     _host_disk.truncate(2 * MIB)
     return ["-drive", f"file={_host_disk.name},if=none,id=disk,format=raw",
-            "-device", "virtio-blk-device,drive=disk", "-monitor", f"unix:{MONITOR},server=on,wait=off"]
+            "-device", "virtio-blk-device,drive=disk",
+            # Without the second, a monitor elsewhere would leave the emulator's own signals on what is typed: Ctrl-C.
+            "-monitor", f"unix:{MONITOR},server=on,wait=off", "-serial", "mon:stdio"]
 
 
 # The PL061 is the host's.

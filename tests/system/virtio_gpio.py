@@ -211,7 +211,7 @@ def virtio_lines(board):
     chip, guest = both_ends(board, VIRTIO)
     guest.ask("cd -P /sys/bus/virtio/devices/virtio0/driver; echo virtio0 >unbind; cd /")
     true("a driver that goes lets go of an output", "direction=out" not in chip.info(), chip.info())
-    guest.ask("kill $(cat /pid); cd /sys/bus/virtio/drivers/*gpio*; echo virtio0 >bind; cd /")
+    guest.ask("kill $(cat /pid); wait; sleep 0.1; cd /sys/bus/virtio/drivers/*gpio*; echo virtio0 >bind; cd /")
     equal("driven again", told(hold(guest, 0, 1), "out"), "1")
     gone(guest, chip)
     device = guest.end()["virtio"][0]
