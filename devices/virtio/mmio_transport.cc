@@ -105,6 +105,8 @@ MmioTransport::MmioTransport(std::string name, VirtioDevice& device, const Guest
 
 MmioResult MmioTransport::Read(std::uint64_t offset, std::span<std::byte> out) noexcept {
   if (out.size() > kSizeBytes || offset > kSizeBytes - out.size()) return MmioResult::kBadAccess;
+  // A guest reads without an exit; this is for whoever calls.
+  const std::scoped_lock lock(mutex_);
   std::ranges::copy(registers_.subspan(offset, out.size()), out.begin());
   return MmioResult::kOk;
 }
