@@ -40,6 +40,7 @@ std::uint64_t EdgeFlags(GpioEdges edges) {
 
 // A name of the kernel's, which ends with its array at the latest.
 template <std::size_t Size>
+// NOLINTNEXTLINE(modernize-avoid-c-arrays)
 std::string Text(const char (&array)[Size]) {
   return {array, ::strnlen(array, Size)};
 }

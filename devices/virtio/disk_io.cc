@@ -86,6 +86,8 @@ DiskIo::~DiskIo() {
   Submit();
   while (Next(true)) {
   }
+  // The kernel ends the ring some time later; the disk, and its lock, are to be free now.
+  io_uring_unregister_files(&ring_);
   io_uring_queue_exit(&ring_);
 }
 

@@ -343,8 +343,9 @@ bool MmioTransport::TakeEnded() noexcept {
       ++counts_.requests;
     }
     bool refilled = false;
-    for (std::uint16_t index = 0; index < queues_.size(); ++index) {
-      if (!Serves() || !queues_[index].waits || !device_.Takes(index)) continue;
+    for (std::size_t at = 0; at < queues_.size(); ++at) {
+      const auto index = static_cast<std::uint16_t>(at);
+      if (!Serves() || !queues_[at].waits || !device_.Takes(index)) continue;
       refilled = true;
       if (Serve(index)) more = true;
     }

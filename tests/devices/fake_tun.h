@@ -63,8 +63,8 @@ class FakeTun final : public LinuxKernel {
 
   // A descriptor as somebody passes it.
   int MakeQueue() {
-    int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return -1;
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return -1;
     hosts.push_back(ends[1]);
     ++attached;
     return ends[0];

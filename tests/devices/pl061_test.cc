@@ -66,8 +66,11 @@ struct Block {
 
 TEST_CASE("a PL061 says what it is") {
   Block block;
-  const int expected[] = {0x61, 0x10, 0x04, 0x00, 0x0d, 0xf0, 0x05, 0xb1};
-  for (std::uint64_t at = 0; at < 8; ++at) CHECK(block.Read(0xfe0 + 4 * at, 4) == expected[at]);
+  std::uint64_t at = 0xfe0;
+  for (const int expected : {0x61, 0x10, 0x04, 0x00, 0x0d, 0xf0, 0x05, 0xb1}) {
+    CHECK(block.Read(at, 4) == expected);
+    at += 4;
+  }
 }
 
 TEST_CASE("GPIODATA shows and drives the lines that the address says") {

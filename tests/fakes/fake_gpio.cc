@@ -20,6 +20,7 @@ constexpr std::uint64_t kBiases = GPIO_V2_LINE_FLAG_BIAS_PULL_UP |
 constexpr std::uint64_t kEdges = GPIO_V2_LINE_FLAG_EDGE_RISING | GPIO_V2_LINE_FLAG_EDGE_FALLING;
 
 template <std::size_t Size>
+// NOLINTNEXTLINE(modernize-avoid-c-arrays)
 void CopyText(char (&to)[Size], const std::string& text) {
   std::memcpy(to, text.data(), std::min(text.size(), Size - 1));
 }

@@ -49,6 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
        {.edges = GpioEdges::kNone}}};
   std::deque<fakes::Wire> wires;
   std::vector<GpioPin> pins;
+  pins.reserve(lines.size());
   for (const GpioLineConfig& line : lines)
     pins.push_back(fakes::MakePin(wires.emplace_back(), line));
   Line line;
@@ -63,7 +64,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::array<std::byte, 8> value{std::byte{step.value}};
     switch (step.kind % Step::kKinds) {
       case Step::kWrite:
-        device.Write(offset + step.value % 2 * 4, std::span(value).first(width));
+        device.Write(offset + 4ULL * (step.value % 2), std::span(value).first(width));
         break;
       case Step::kRead:
         Read(device, offset, width);

@@ -102,7 +102,7 @@ void MakeAvailable(const Step& step) {
   const std::uint64_t at = std::uint64_t{step.where % kQueues} * kQueueBytes + kAvailable;
   std::uint16_t index = 0;
   std::memcpy(&index, &ram.bytes[at + 2], sizeof(index));
-  Store(at + 4 + 2 * (index % kEntries), static_cast<std::uint16_t>(step.small % kEntries));
+  Store(at + 4 + 2ULL * (index % kEntries), static_cast<std::uint16_t>(step.small % kEntries));
   Store(at + 2, static_cast<std::uint16_t>(index + 1));
 }
 

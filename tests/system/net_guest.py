@@ -24,8 +24,8 @@ case $(word test) in
     for name in rx_packets tx_packets rx_bytes tx_bytes; do echo $name=$(cat $name); done ;;
   queues)
     echo "queues=$(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)"
-    tcp_peer ask {HOST} 5001 20 200000 200000 >/first &
-    tcp_peer ask {HOST} 5002 20 200000 200000 >/second
+    tcp_peer ask {HOST} 5001 5 200000 200000 >/first &
+    tcp_peer ask {HOST} 5002 5 200000 200000 >/second
     wait
     sed 's/^/first_/' /first
     sed 's/^/second_/' /second ;;

@@ -50,7 +50,7 @@ Frame MakeFrame(std::uint16_t protocol, std::uint32_t number) {
   std::memset(frame.data(), 0xff, ETH_ALEN);  // to all
   frame[ETH_ALEN] = 2;
   const std::uint16_t type = htons(protocol);
-  std::memcpy(&frame[2 * ETH_ALEN], &type, sizeof(type));
+  std::memcpy(&frame[std::size_t{2} * ETH_ALEN], &type, sizeof(type));
   std::memcpy(&frame[ETH_HLEN], &number, sizeof(number));
   return frame;
 }

@@ -40,6 +40,7 @@ def everything(board):
         received = int(board.read("cat /sys/class/net/tap0/statistics/rx_packets"))
         board.read(f"/t/ecu_tester power-off {interface}")
         equal("exit status", machine.wait(120), 0)
+        board.read(f"ip link set {interface} down")
         figures = statistics(board)
     words = dict(re.findall(r"(\w+)=(\d+)", exchange))
     for name, value in (("frames", FRAMES), ("lost", 0), ("corrupted", 0)):

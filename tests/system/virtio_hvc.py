@@ -9,9 +9,9 @@ from suite import at_most, equal, test, true
 from virt_console import echoed, lines_of_text
 from virtio_disk import BOARD
 
-MIB = 1 << 20
+SIZE = 1 << 18
 # Any bytes, and their checksum.
-MAKE_DATA = f"head -c {MIB} /dev/urandom >/data; md5sum </data"
+MAKE_DATA = f"head -c {SIZE} /dev/urandom >/data; md5sum </data"
 
 
 def linux(script, consoles, console="ttyAMA0", cpus=1):
@@ -122,11 +122,11 @@ def beside_another(board):
     board.read("kill -STOP $(pidof pty_end)")
     shell.start("cat /data >&7")
     board.read("sleep 2")
-    at_most("bytes that went without a reader", int(board.read("stat -c %s /tmp/pty.out")), MIB // 2)
+    at_most("bytes that went without a reader", int(board.read("stat -c %s /tmp/pty.out")), SIZE // 2)
     true("the guest waits", f"@@end{shell.count}" not in shell.machine.output())
     board.read("kill -CONT $(pidof pty_end)")
     shell.finish(120)
-    board.read(f"n=0; until [ $(stat -c %s /tmp/pty.out) = {MIB} ] || [ $n = 100 ]; do sleep 0.1; n=$((n + 1)); done")
+    board.read(f"n=0; until [ $(stat -c %s /tmp/pty.out) = {SIZE} ] || [ $n = 100 ]; do sleep 0.1; n=$((n + 1)); done")
     equal("a reader that was gone for a while", checksum(board, "cat /tmp/pty.out"), sent)
 
     shell.start("head -c 50000 <&7 | md5sum")
@@ -144,11 +144,11 @@ def beside_another(board):
     shell.type("echo second >/dev/hvc1; poweroff -f")
     equal("exit status", shell.wait(), 0)
     board.read("exec 7>&-; umount /dev/pts")
-    equal("what came after", board.read(f"tail -c +{MIB + 1} /tmp/hvc.log").replace("\r", ""),
+    equal("what came after", board.read(f"tail -c +{SIZE + 1} /tmp/hvc.log").replace("\r", ""),
           "".join(f"again {n}\n" for n in range(1, 6)) + "second\n")
     pty, log = statistics(board)["virtio"]
     equal("names", [pty["name"], log["name"]], ["hvc0", "hvc1"])
     equal("bytes typed", pty["bytes_read"], 50000)
-    equal("bytes to the terminal", pty["bytes_written"], 2 * MIB)
+    equal("bytes to the terminal", pty["bytes_written"], 2 * SIZE)
     equal("bytes to the file", log["bytes_written"], int(board.read("stat -c %s /tmp/hvc.log")))
     equal("failures", (pty["failures"], log["failures"]), (0, 0))

@@ -103,11 +103,11 @@ def two_queues(board):
     """Two pairs of queues and two vCPUs: two transfers at once are whole at both ends."""
     with tap(board, "multi_queue"):
         run = Finished(board, linux("queues", "queues = 2", cpus=2), 300,
-                       before=serve(5001, 20) + serve(5002, 20))
+                       before=serve(5001, 5) + serve(5002, 5))
         equal(f"exit status\n{run}", run.status, 0)
         equal("queues", told(run.output, "queues"), "2")
-        equal_ends(board, run, "first", 5001, 20)
-        equal_ends(board, run, "second", 5002, 20)
+        equal_ends(board, run, "first", 5001, 5)
+        equal_ends(board, run, "second", 5002, 5)
     net, = run.statistics["virtio"]
     equal("errors", (net["errors"], net["failures"]), (0, 0))
 
