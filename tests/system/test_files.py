@@ -149,9 +149,6 @@ case $(word test) in
     vsock_echo send 2 1000 500 2048
     wait
     grep virtio /proc/interrupts ;;
-  sockets_reboot)
-    vsock_echo send 2 1000 1 65536 && reboot -f
-    exec sleep 1000 ;;
   sockets_rebind)
     cd /sys/bus/virtio/drivers/*vsock*
     for time in 1 2 3 4 5; do

@@ -9,6 +9,7 @@
 // sum of the connections' checksums, which is the same in whatever order they are.
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -69,6 +70,9 @@ struct Total {
 int Socket(int type = SOCK_STREAM) {
   const int fd = ::socket(AF_VSOCK, type | SOCK_CLOEXEC, 0);
   if (fd < 0) Fail("socket");
+  // Two seconds by default, which a busy machine's emulator may take.
+  const timeval patience{.tv_sec = 60, .tv_usec = 0};
+  ::setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &patience, sizeof(patience));
   return fd;
 }
 

@@ -359,27 +359,28 @@ std::vector<TomlReader> TomlReader::Tables(std::string_view key) {
   return TablesOrStrings(key, "");
 }
 
-std::vector<TomlReader> TomlReader::TablesOrStrings(std::string_view key, std::string_view main) {
+std::vector<TomlReader> TomlReader::TablesOrStrings(std::string_view key,
+                                                    std::string_view shorthand) {
   std::vector<TomlReader> result;
   const toml::node* node = Take(key);
   if (node == nullptr) return result;
   const toml::array* array = node->as_array();
   if (array == nullptr) {
-    Report(key, main.empty() ? "must be a list of tables: [[" + Qualified(key) + "]]"
-                             : "must be a list of strings or tables");
+    Report(key, shorthand.empty() ? "must be a list of tables: [[" + Qualified(key) + "]]"
+                                  : "must be a list of strings or tables");
     return result;
   }
   for (const toml::node& element : *array) {
     if (const toml::table* table = element.as_table()) {
       result.emplace_back(table, Qualified(key), element.source(), *problems_);
-    } else if (const auto* text = element.as_string(); text != nullptr && !main.empty()) {
+    } else if (const auto* text = element.as_string(); text != nullptr && !shorthand.empty()) {
       const auto own = std::make_shared<toml::table>();
-      own->insert(main, text->get());
+      own->insert(shorthand, text->get());
       result.emplace_back(own.get(), Qualified(key), element.source(), *problems_);
       result.back().own_table_ = own;
     } else {
       problems_->Add(element.source(), Qualified(key),
-                     main.empty() ? "must be a table" : "must be a string or a table");
+                     shorthand.empty() ? "must be a table" : "must be a string or a table");
     }
   }
   return result;

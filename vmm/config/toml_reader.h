@@ -69,9 +69,9 @@ class TomlReader {
   std::optional<std::size_t> Word(std::string_view key, std::span<const std::string_view> words);
   TomlReader Table(std::string_view key);
   std::vector<TomlReader> Tables(std::string_view key);
-  // The elements of a list, each a table or, for short, a string that stands for its table's `main`
-  // key. Both are read alike.
-  std::vector<TomlReader> TablesOrStrings(std::string_view key, std::string_view main);
+  // The elements of a list, each a table or, for short, a string that stands for its table's
+  // `shorthand` key. Both are read alike.
+  std::vector<TomlReader> TablesOrStrings(std::string_view key, std::string_view shorthand);
 
   // "file:line:column: TABLE.KEY", of the table if the key is absent.
   [[nodiscard]] std::string Place(std::string_view key) const;
