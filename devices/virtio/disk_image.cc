@@ -97,6 +97,7 @@ DiskImage::DiskImage(HostKernel& kernel, const DiskOptions& options) : readonly_
 
 void DiskImage::Lock(HostKernel& kernel) {
   if (kernel.Flock(fd_.get(), (readonly_ ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) return;
+  if (errno == ENOSYS) return;  // a kernel without CONFIG_FILE_LOCKING: nobody can have the lock
   if (errno != EWOULDBLOCK) ThrowErrno("flock");
   throw Error(readonly_ ? "another process, or another of the machine's disks, writes to it"
                         : "another process, or another of the machine's disks, has it",

@@ -80,6 +80,7 @@ DiskIo::DiskIo(const DiskImage& image, unsigned operations, const Fd& ended) : i
     }
   });
   staged_.reserve(kStagedPieces);
+  if (image.in_memory()) mapped_ = MappedImage::Of(image.fd(), image.size_bytes());
 }
 
 DiskIo::~DiskIo() {
@@ -119,6 +120,10 @@ std::optional<std::int64_t> DiskIo::TryNow(const DiskOperation& operation,
   if (image_.in_memory()) {
     switch (operation.kind) {
       case Kind::kRead:
+        if (mapped_ && mapped_->Read(operation.offset, pieces)) {
+          return static_cast<std::int64_t>(operation.length_bytes);
+        }
+        [[fallthrough]];
       case Kind::kWrite:
         return TransferNow(fd, operation.kind, pieces, offset);
       case Kind::kFlush:

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "devices/virtio/disk_image.h"
+#include "devices/virtio/mapped_image.h"
 
 namespace microvm {
 
@@ -66,6 +67,7 @@ class DiskIo {
                        std::span<const iovec> pieces) noexcept;
 
   const DiskImage& image_;
+  std::optional<MappedImage> mapped_;
   io_uring ring_{};
   unsigned in_flight_ = 0;
   bool tries_cache_ = true;    // the file system reads from its cache without waiting

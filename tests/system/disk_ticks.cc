@@ -23,7 +23,7 @@ constexpr std::size_t kMib = 1U << 20;
 constexpr unsigned kDepth = 32;
 constexpr unsigned kReads = 2048;
 constexpr unsigned kDeepReads = 8192;
-constexpr unsigned kMibs = 32;
+constexpr unsigned kMibs = 64;
 
 std::uint64_t Counter() {
   std::uint64_t value = 0;

@@ -11,9 +11,11 @@
 namespace microvm {
 namespace {
 
+constexpr int kReadWrite = PROT_READ | PROT_WRITE;
+
 std::byte* CheckedMmap(HostKernel& kernel, std::size_t length, int flags, int fd, off_t offset,
-                       void* place = nullptr) {
-  void* address = kernel.Mmap(place, length, PROT_READ | PROT_WRITE, flags, fd, offset);
+                       void* place = nullptr, int protection = kReadWrite) {
+  void* address = kernel.Mmap(place, length, protection, flags, fd, offset);
   if (address == MAP_FAILED) ThrowErrno("mmap");
   return static_cast<std::byte*>(address);
 }
@@ -22,6 +24,11 @@ std::byte* CheckedMmap(HostKernel& kernel, std::size_t length, int flags, int fd
 
 MemoryMapping MemoryMapping::OfFile(const Fd& fd, std::size_t length, off_t offset) {
   std::byte* start = CheckedMmap(fd.kernel(), length, MAP_SHARED, fd.get(), offset);
+  return {fd.kernel(), {start, length}};
+}
+
+MemoryMapping MemoryMapping::OfFileToRead(const Fd& fd, std::size_t length) {
+  std::byte* start = CheckedMmap(fd.kernel(), length, MAP_SHARED, fd.get(), 0, nullptr, PROT_READ);
   return {fd.kernel(), {start, length}};
 }
 

@@ -13,6 +13,8 @@ class MemoryMapping {
  public:
   // A shared read-write mapping of `fd`; throws std::system_error naming mmap.
   static MemoryMapping OfFile(const Fd& fd, std::size_t length, off_t offset);
+  // The same, of the file's start, which is only read.
+  static MemoryMapping OfFileToRead(const Fd& fd, std::size_t length);
   // A shared read-write mapping of pages of `fd` at `offsets`, one behind the other in that order,
   // present from the start; `page_bytes` is a power of two.
   static MemoryMapping OfFilePages(const Fd& fd, std::span<const off_t> offsets,

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio/mapped_image.h"
+
+#include <unistd.h>
+
+#include <system_error>
+#include <utility>
+
+#include "devices/virtio/guarded_copy.h"
+
+namespace microvm {
+
+std::optional<MappedImage> MappedImage::Of(const Fd& fd, std::uint64_t size_bytes) {
+  if (std::cmp_less(::lseek(fd.get(), 0, SEEK_HOLE), size_bytes)) return std::nullopt;
+  try {
+    return MappedImage(MemoryMapping::OfFileToRead(fd, size_bytes));
+  } catch (const std::system_error&) {
+    return std::nullopt;  // no room among the addresses, say: the file can be read all the same
+  }
+}
+
+bool MappedImage::Read(std::uint64_t offset, std::span<const iovec> pieces) const noexcept {
+  return CopyGuarded(pieces, &mapping_.bytes()[offset]);
+}
+
+}  // namespace microvm
