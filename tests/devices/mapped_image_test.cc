@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -59,13 +60,15 @@ struct ReadResult {
 
 ReadResult ReadPieces(const MappedImage& image, std::uint64_t offset,
                       const std::vector<std::size_t>& lengths) {
-  std::vector<std::string> buffers;
+  std::string bytes(std::accumulate(lengths.begin(), lengths.end(), std::size_t{0}), 'x');
   std::vector<iovec> pieces;
-  for (const std::size_t length : lengths) buffers.emplace_back(length, 'x');
-  for (std::string& buffer : buffers) pieces.push_back({buffer.data(), buffer.size()});
+  pieces.reserve(lengths.size());
+  char* start = bytes.data();
+  for (const std::size_t length : lengths) {
+    pieces.push_back({start, length});
+    start += length;
+  }
   const bool whole = image.Read(offset, pieces);
-  std::string bytes;
-  for (const std::string& buffer : buffers) bytes += buffer;
   return {whole, bytes};
 }
 
