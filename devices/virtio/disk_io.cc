@@ -22,6 +22,9 @@ using Kind = DiskOperation::Kind;
 
 constexpr unsigned kSubmissionEntries = 64;
 constexpr std::size_t kStagedPieces = 4 * DescriptorChain::kMaximumPieces;
+// How often a submission of which the kernel takes nothing is tried (EAGAIN: it has no memory at
+// the moment; EINTR; EBUSY).
+constexpr unsigned kTries = 8;
 
 // The ring's names for the descriptors.
 constexpr int kPlainFile = 0;
@@ -59,7 +62,9 @@ void Check(int result, const char* call) {
 
 }  // namespace
 
-DiskIo::DiskIo(const DiskImage& image, unsigned operations, const Fd& ended) : image_(image) {
+DiskIo::DiskIo(const DiskImage& image, unsigned operations, const Fd& ended,
+               std::chrono::milliseconds patience)
+    : image_(image), patience_(patience) {
   const Error context("the kernel gives the disk no io_uring",
                       "sysctl kernel.io_uring_disabled=0; ENOMEM: raise the limit on locked memory "
                       "(ulimit -l unlimited)");
@@ -80,6 +85,7 @@ DiskIo::DiskIo(const DiskImage& image, unsigned operations, const Fd& ended) : i
     }
   });
   staged_.reserve(kStagedPieces);
+  refused_.reserve(operations);
   if (image.in_memory()) mapped_ = MappedImage::Of(image.fd(), image.size_bytes());
 }
 
@@ -87,8 +93,9 @@ DiskIo::~DiskIo() {
   Submit();
   while (Next(true)) {
   }
-  // The kernel ends the ring some time later; the disk, and its lock, are to be free now.
-  io_uring_unregister_files(&ring_);
+  // The kernel ends the ring some time later; the disk, and its lock, are to be free now. Older
+  // kernels wait here for requests in flight, which have been waited for.
+  if (!IsBusy()) io_uring_unregister_files(&ring_);
   io_uring_queue_exit(&ring_);
 }
 
@@ -97,7 +104,6 @@ std::optional<std::int64_t> DiskIo::Start(const DiskOperation& operation,
                                           std::uint32_t tag) noexcept {
   if (const auto result = TryNow(operation, pieces)) return result;
   io_uring_sqe* entry = TakeEntry(pieces.size());
-  if (entry == nullptr) return -EAGAIN;
   if (IsTransfer(operation.kind)) {
     PrepareTransfer(*entry, operation, pieces);
   } else if (operation.kind == Kind::kFlush) {
@@ -152,10 +158,9 @@ bool DiskIo::FitsDirect(const DiskOperation& operation,
   return bits % image_.direct_alignment() == 0;
 }
 
-// An entry of the ring, and room in staged_; null if the kernel takes no more.
+// An entry of the ring, and room in staged_: all of both when nothing waits to be submitted.
 io_uring_sqe* DiskIo::TakeEntry(std::size_t pieces) noexcept {
   if (staged_.size() + pieces > kStagedPieces || io_uring_sq_space_left(&ring_) == 0) Submit();
-  if (staged_.size() + pieces > kStagedPieces) return nullptr;
   return io_uring_get_sqe(&ring_);
 }
 
@@ -189,29 +194,67 @@ void DiskIo::Submit() noexcept {
   if (io_uring_sq_ready(&ring_) == 0) return;
   // What ends while it is submitted is looked for right after: no signal for that.
   io_uring_cq_eventfd_toggle(&ring_, false);
-  while (io_uring_sq_ready(&ring_) > 0) {
+  int error = 0;
+  for (unsigned tries = 0; io_uring_sq_ready(&ring_) > 0 && tries < kTries;) {
     const int submitted = io_uring_submit(&ring_);
-    if (submitted < 0 && submitted != -EINTR && submitted != -EAGAIN) break;
+    if (submitted > 0) continue;
+    error = submitted;
+    ++tries;
   }
+  if (io_uring_sq_ready(&ring_) > 0) Withdraw(error < 0 ? error : -EAGAIN);
   io_uring_cq_eventfd_toggle(&ring_, true);
   // Before the ring is looked at: what ended before signals are on again is seen there.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (io_uring_sq_ready(&ring_) == 0) staged_.clear();
+  staged_.clear();
+}
+
+// The entries that the kernel has not taken. It reads the queue in io_uring_enter(2) alone, so that
+// its tail can go back to where the kernel is.
+void DiskIo::Withdraw(int error) noexcept {
+  io_uring_sq& queue = ring_.sq;
+  const unsigned first = *queue.khead;
+  for (unsigned entry = first; entry != queue.sqe_tail; ++entry) {
+    const io_uring_sqe& sqe = queue.sqes[entry & *queue.kring_mask];
+    refused_.push_back({static_cast<std::uint32_t>(sqe.user_data), error});
+  }
+  queue.sqe_head = queue.sqe_tail = *queue.ktail = first;
 }
 
 std::optional<DiskIo::Ended> DiskIo::Next(bool wait) noexcept {
+  if (in_flight_ == 0) return std::nullopt;
+  if (!refused_.empty()) {
+    const Ended ended = refused_.back();
+    refused_.pop_back();
+    --in_flight_;
+    return ended;
+  }
   io_uring_cqe* end = nullptr;
-  int error = 0;
-  do {
-    if (in_flight_ == 0) return std::nullopt;
-    error = io_uring_peek_cqe(&ring_, &end);
-    if (error == -EAGAIN && wait) io_uring_submit_and_wait(&ring_, 1);
-  } while (error == -EINTR || (error == -EAGAIN && wait));
-  if (error != 0) return std::nullopt;
+  if (io_uring_peek_cqe(&ring_, &end) != 0 && (!wait || gave_up_ || !Await(&end))) {
+    return std::nullopt;
+  }
   const Ended ended{static_cast<std::uint32_t>(end->user_data), end->res};
   io_uring_cqe_seen(&ring_, end);
   --in_flight_;
   return ended;
+}
+
+bool DiskIo::Await(io_uring_cqe** end) noexcept {
+  using std::chrono::seconds;
+  const auto whole = std::chrono::floor<seconds>(patience_);
+  __kernel_timespec timeout{whole.count(), std::chrono::nanoseconds(patience_ - whole).count()};
+  int error = 0;
+  do {
+    error = io_uring_wait_cqe_timeout(&ring_, end, &timeout);
+  } while (error == -EINTR);
+  gave_up_ = error != 0;
+  return !gave_up_;
+}
+
+void DiskIo::Cancel() noexcept {
+  // Kernels before 6.0 have no such call: then all is done.
+  io_uring_sync_cancel_reg all{};
+  all.flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY;
+  io_uring_register_sync_cancel(&ring_, &all);
 }
 
 }  // namespace microvm

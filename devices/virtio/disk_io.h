@@ -4,6 +4,7 @@
 #include <liburing.h>
 #include <sys/uio.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -34,28 +35,40 @@ struct DiskOperation {
 // io_uring of its own. No thread may call it while another does.
 class DiskIo {
  public:
+  // What a host may reasonably take for a request, a flush of much included.
+  static constexpr std::chrono::milliseconds kPatience{10'000};
+
   // At most `operations` are in flight; `ended`, an eventfd, is signalled when one has ended. Both
   // outlive it. Throws a chain.
-  DiskIo(const DiskImage& image, unsigned operations, const Fd& ended);
+  DiskIo(const DiskImage& image, unsigned operations, const Fd& ended,
+         std::chrono::milliseconds patience = kPatience);
   DiskIo(const DiskIo&) = delete;
   DiskIo& operator=(const DiskIo&) = delete;
   DiskIo(DiskIo&&) = delete;
   DiskIo& operator=(DiskIo&&) = delete;
-  // Waits for what is in flight: the kernel writes to the pieces until then.
+  // Waits for what is in flight, unless that has been waited for in vain: the kernel writes to the
+  // pieces until then. It holds their pages for as long as it does, though they be unmapped.
   ~DiskIo();
 
   // The operation's result, as the system call would have it (bytes, 0, or a negative errno); or
   // nothing: it ends later, under the name of `tag`. It is not under way before Submit.
   std::optional<std::int64_t> Start(const DiskOperation& operation, std::span<const iovec> pieces,
                                     std::uint32_t tag) noexcept;
+  // What the kernel does not take, tried some times, ends with its error.
   void Submit() noexcept;
 
   struct Ended {
     std::uint32_t tag;
     std::int64_t result;
   };
-  // One that has ended; with `wait`, waits for one if any is in flight. Nothing: none has.
+  // One that has ended; with `wait`, waits for one if any is in flight, as long as its patience
+  // lasts, and no more once that was in vain. Nothing: none has.
   std::optional<Ended> Next(bool wait) noexcept;
+
+  [[nodiscard]] bool IsBusy() const noexcept { return in_flight_ > 0; }
+  // Has what is in flight end with an error as far as the kernel can: what waits in a queue, or for
+  // an event. What a disk has been given, it does; what has ended, Next tells.
+  void Cancel() noexcept;
 
  private:
   [[nodiscard]] std::optional<std::int64_t> TryNow(const DiskOperation& operation,
@@ -63,15 +76,20 @@ class DiskIo {
   [[nodiscard]] bool FitsDirect(const DiskOperation& operation,
                                 std::span<const iovec> pieces) const noexcept;
   [[nodiscard]] io_uring_sqe* TakeEntry(std::size_t pieces) noexcept;
+  void Withdraw(int error) noexcept;
+  [[nodiscard]] bool Await(io_uring_cqe** end) noexcept;
   void PrepareTransfer(io_uring_sqe& entry, const DiskOperation& operation,
                        std::span<const iovec> pieces) noexcept;
 
   const DiskImage& image_;
   std::optional<MappedImage> mapped_;
+  const std::chrono::milliseconds patience_;
   io_uring ring_{};
   unsigned in_flight_ = 0;
-  bool tries_cache_ = true;    // the file system reads from its cache without waiting
-  std::vector<iovec> staged_;  // pieces of what has not been submitted; never grows
+  bool tries_cache_ = true;     // the file system reads from its cache without waiting
+  bool gave_up_ = false;        // what is in flight was waited for in vain
+  std::vector<iovec> staged_;   // pieces of what has not been submitted; never grows
+  std::vector<Ended> refused_;  // by the kernel, and not told yet; never grows
 };
 
 }  // namespace microvm

@@ -5,21 +5,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
 
 #include "tests/devices/virtio_guest.h"
-#include "tests/fakes/exceptions.h"
-#include "tests/fakes/host_tree.h"
 #include "vmm/host/file.h"
 
 namespace microvm {
 namespace {
 
-using fakes::Contains;
 using fakes::DriverQueue;
 using fakes::kVirtqNext;
 using fakes::kVirtqWrite;
@@ -345,39 +341,6 @@ TEST_CASE("many requests at once are all done, and a reset waits for them") {
     REQUIRE(disk.guest.memory.ReadText(kData + 4096ULL * number, 4096) ==
             Pattern(kDiskBytes, 'D').substr(4096ULL * (number % 16), 4096));
   }
-}
-
-std::string Complaint(const DiskOptions& options) {
-  LinuxKernel kernel;
-  return fakes::ChainOf([&] { return DiskImage(kernel, options).size_bytes(); });
-}
-
-TEST_CASE("who writes to a disk has it alone; readers share it") {
-  const DiskFile file("/var/tmp");
-  LinuxKernel kernel;
-  {
-    const DiskImage writer(kernel, {.path = file.path()});
-    CHECK(Contains(Complaint({.path = file.path()}), "disks, has it"));
-    CHECK(Contains(Complaint({.path = file.path(), .readonly = true}), "disks, writes to it"));
-  }
-  const DiskImage reader(kernel, {.path = file.path(), .readonly = true});
-  CHECK(Complaint({.path = file.path(), .readonly = true}) == "");
-  CHECK(Contains(Complaint({.path = file.path()}), "disks, has it"));
-}
-
-TEST_CASE("what can be no disk is refused, by name and with the remedy") {
-  const fakes::TemporaryFolder folder;
-  const std::string empty = folder.Write("empty", std::string_view("less than a sector"));
-  CHECK(Contains(Complaint({.path = empty}), "disk " + empty + "\n  it is empty\n"));
-  CHECK(Contains(Complaint({.path = folder.path() / "none"}), "No such file or directory"));
-  CHECK(Contains(Complaint({.path = folder.path(), .readonly = true}),
-                 "it is neither a file nor a block device"));
-  CHECK(Contains(Complaint({.path = "/dev/null"}), "it is neither a file nor a block device"));
-  // To open it would wait for a writer.
-  const std::string fifo = folder.path() / "fifo";
-  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
-  CHECK(Contains(Complaint({.path = fifo, .readonly = true}),
-                 "it is neither a file nor a block device"));
 }
 
 }  // namespace
