@@ -18,7 +18,7 @@ using fakes::VirtioRam;
 constexpr std::uint64_t kEntropyRoom = VirtioRam::kStart + 0x10000;
 
 struct Source {
-  Source() { guest.Start(queue); }
+  explicit Source(Fd awaited = Fd()) : device(std::move(awaited)) { guest.Start(queue); }
   // The bytes that a request of so many got.
   std::string Get(std::uint32_t length, std::uint16_t flags = kVirtqWrite) {
     queue.Describe(0, {kEntropyRoom, length, flags, 0});
@@ -53,6 +53,38 @@ TEST_CASE("a request without room gets nothing, and is given back") {
   Source source;
   CHECK(source.Get(64, 0).empty());
   CHECK(source.queue.UsedIndex() == 1);
+}
+
+TEST_CASE("requests to a host without entropy wait, and get some when it has") {
+  LinuxKernel kernel;
+  Source source(MakeEventFd(kernel));
+  REQUIRE(source.device.inputs().size() == 1);
+  for (std::uint16_t entry = 0; entry < 8; ++entry) {
+    source.queue.Describe(entry, {kEntropyRoom + 64ULL * entry, 64, kVirtqWrite, 0});
+    source.queue.MakeAvailable(entry);
+  }
+  source.guest.transport.OnNotified();
+  CHECK(source.queue.UsedIndex() == 0);
+  CHECK(source.guest.transport.AwaitedInputs() == 1);
+  source.guest.transport.OnInput(0);
+  CHECK(source.queue.UsedIndex() == 8);
+  for (std::uint16_t entry = 0; entry < 8; ++entry) {
+    CHECK(source.queue.UsedEntry(entry).length == 64);
+    CHECK(source.guest.memory.ReadText(kEntropyRoom + 64ULL * entry, 64) != std::string(64, '\0'));
+  }
+  CHECK(source.guest.transport.AwaitedInputs() == 0);
+}
+
+TEST_CASE("requests that wait for entropy are forgotten with a reset") {
+  LinuxKernel kernel;
+  Source source(MakeEventFd(kernel));
+  source.queue.Describe(0, {kEntropyRoom, 64, kVirtqWrite, 0});
+  source.queue.MakeAvailable(0);
+  source.guest.transport.OnNotified();
+  source.guest.Write(0x70, 0);
+  source.guest.transport.OnInput(0);
+  CHECK(source.queue.UsedIndex() == 0);
+  CHECK(source.guest.memory.ReadText(kEntropyRoom, 64) == std::string(64, '\0'));
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/virtio_devices.h"
 
+#include <fcntl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +20,14 @@ namespace {
 
 bool AnswersLater(PlannedVirtio::Kind kind) {
   return kind == PlannedVirtio::Kind::kDisk || kind == PlannedVirtio::Kind::kConsole;
+}
+
+// A descriptor that can be read when the host has random numbers (drivers/char/random.c:
+// random_poll), which one that has just booted may not have; nothing if it has.
+Fd AwaitRandom(HostKernel& kernel) {
+  std::byte byte{};
+  if (::getrandom(&byte, 1, GRND_NONBLOCK) == 1) return {};
+  return OpenFd(kernel, "/dev/random", O_RDONLY | O_NONBLOCK);
 }
 
 std::unique_ptr<VirtioDevice> MakeGpio(const GpioConfig& config, OpenedGpioLines& opened) {
@@ -44,7 +54,9 @@ std::unique_ptr<VirtioDevice> MakeDevice(HostKernel& kernel, const VmConfig& con
                                          const PlannedVirtio& plan, const GuestRam& ram,
                                          Consoles& consoles, OpenedGpioLines* lines,
                                          const DeviceEvents& events) {
-  if (plan.kind == PlannedVirtio::Kind::kRng) return std::make_unique<EntropyDevice>();
+  if (plan.kind == PlannedVirtio::Kind::kRng) {
+    return std::make_unique<EntropyDevice>(AwaitRandom(kernel));
+  }
   if (plan.kind == PlannedVirtio::Kind::kGpio) {
     return MakeGpio(config.gpios[plan.index], *lines);
   }
