@@ -31,6 +31,8 @@ class BlockDevice final : public VirtioDevice {
   Handled Handle(std::uint16_t queue, DescriptorChain& chain) noexcept override;
   void Submit() noexcept override { io_.Submit(); }
   std::optional<EndedRequest> NextEnded(bool wait) noexcept override;
+  [[nodiscard]] bool IsBusy() const noexcept override { return io_.IsBusy(); }
+  void Cancel() noexcept override { io_.Cancel(); }
 
   [[nodiscard]] VirtioTraffic traffic() const noexcept override { return traffic_; }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <utility>
 
 #include "devices/virtio/vhost.h"
@@ -66,6 +67,8 @@ constexpr std::uint32_t kConfigChange = 2;
 
 // How many requests are served before their ends are told, and the loop may see to other things.
 constexpr unsigned kShare = 64;
+// A vCPU that waits looks itself so often, in case that the event loop has no time for it.
+constexpr auto kWaitStep = std::chrono::milliseconds(10);
 
 // The half of a 64-bit value that a select register has chosen; there are two.
 std::uint32_t Half(std::uint64_t value, std::uint32_t select) {
@@ -181,7 +184,7 @@ bool MmioTransport::WriteQueueRegister(std::uint64_t offset, std::uint32_t value
   if (queue_select_ >= queues_.size()) return true;
   Queue& queue = queues_[queue_select_];
   if (offset == kQueueReady) {
-    SetReady(queue, (value & 1) != 0);
+    SetReady(static_cast<std::uint16_t>(queue_select_), (value & 1) != 0);
     return true;
   }
   if (queue.ring.running()) return true;
@@ -213,12 +216,13 @@ std::uint64_t MmioTransport::OfferedFeatures() const noexcept {
 }
 
 bool MmioTransport::Serves() const noexcept {
-  return (status_ & (kDriverOk | kNeedsReset)) == kDriverOk;
+  return waiting_ == 0 && !released_ && (status_ & (kDriverOk | kNeedsReset)) == kDriverOk;
 }
 
 void MmioTransport::WriteStatus(std::uint32_t value) noexcept {
   if (value == 0) {
-    ResetLocked();
+    if (device_.IsBusy()) device_.Cancel();
+    if (AwaitRest()) ResetLocked();
     return;
   }
   // 2.1: bits are set one by one, and cleared by a reset only.
@@ -243,14 +247,17 @@ void MmioTransport::WriteStatus(std::uint32_t value) noexcept {
   SignalEventFd(events_.notification);
 }
 
-void MmioTransport::SetReady(Queue& queue, bool ready) noexcept {
+void MmioTransport::SetReady(std::uint16_t index, bool ready) noexcept {
+  Queue& queue = queues_[index];
   if (!ready) {
     if (!queue.ring.running()) return;
     StopVhost();
-    DrainLocked();
-    device_.Forget(static_cast<std::uint16_t>(queue_select_));
+    if (!AwaitRest()) return;
+    device_.Forget(index);
     queue.ring.Stop();
     queue.waits = false;
+    // For the others, which nobody has looked at meanwhile.
+    SignalEventFd(events_.notification);
     return;
   }
   if (queue.ring.running() || (status_ & (kFeaturesOk | kNeedsReset)) != kFeaturesOk) return;
@@ -278,6 +285,7 @@ void MmioTransport::OnEnded() noexcept {
   const bool more = TakeEnded();
   PublishAll();
   if (more) SignalEventFd(events_.notification);
+  if (waiting_ > 0) ended_.notify_all();
 }
 
 void MmioTransport::OnInput(std::size_t input) noexcept {
@@ -363,10 +371,31 @@ void MmioTransport::PublishAll() noexcept {
   if (wanted) Interrupt();
 }
 
-void MmioTransport::Reset() noexcept {
+void MmioTransport::Release() noexcept {
   const std::scoped_lock lock(mutex_);
+  released_ = true;
+  ended_.notify_all();
+}
+
+bool MmioTransport::Reset() noexcept {
+  const std::scoped_lock lock(mutex_);
+  released_ = false;
+  if (device_.IsBusy()) device_.Cancel();
+  while (device_.IsBusy() && device_.NextEnded(true)) {
+  }
   ResetLocked();
   Show();
+  return !device_.IsBusy();
+}
+
+bool MmioTransport::IsBusy() const noexcept {
+  const std::scoped_lock lock(mutex_);
+  return device_.IsBusy();
+}
+
+bool MmioTransport::IsAwaited() const noexcept {
+  const std::scoped_lock lock(mutex_);
+  return waiting_ > 0;
 }
 
 std::size_t MmioTransport::VhostQueues() const noexcept {
@@ -392,7 +421,6 @@ void MmioTransport::StopVhost() noexcept {
 
 void MmioTransport::ResetLocked() noexcept {
   StopVhost();
-  DrainLocked();
   for (std::size_t index = 0; index < queues_.size(); ++index) {
     device_.Forget(static_cast<std::uint16_t>(index));
     queues_[index] = Queue();
@@ -403,12 +431,15 @@ void MmioTransport::ResetLocked() noexcept {
   tells_failure_ = false;
 }
 
-// Waits for requests in flight; of a queue that goes on they are given back.
-void MmioTransport::DrainLocked() noexcept {
-  while (const auto ended = device_.NextEnded(true)) {
-    SplitQueue& ring = queues_[ended->queue].ring;
-    if (ring.running()) ring.GiveBack(ended->head, ended->written_bytes);
+// True when nothing is in flight; false if it was released before. Others may have the lock
+// meanwhile.
+bool MmioTransport::AwaitRest() noexcept {
+  ++waiting_;
+  while (TakeEnded() || (device_.IsBusy() && !released_)) {
+    ended_.wait_for(mutex_, kWaitStep);
   }
+  --waiting_;
+  return !device_.IsBusy();
 }
 
 // 2.1.2: the device says that it has met an error it cannot recover from.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <string>
@@ -40,9 +41,11 @@ struct VirtioEvents {
 // queues). So no news is lost between two edges, nobody has to wait for acknowledgements, and KVM
 // may take them without an exit. That the device needs a reset is said until it is acknowledged.
 //
-// Registers are written by vCPU threads, the rest is the event loop's; one lock guards all. A
-// reset, and a queue that is taken back, wait under it for requests in flight: the driver takes
-// their memory back when its write is done.
+// Registers are written by vCPU threads, the rest is the event loop's; one lock guards all.
+//
+// A reset, and a queue that is taken back, are done when nothing is in flight any more: the driver
+// takes the memory back when its write is done. Until then the vCPU that writes waits, for as long
+// as the host's disk takes, without the lock: the event loop, and the other vCPUs, go on.
 class MmioTransport final : public MmioDevice {
  public:
   static constexpr std::uint64_t kSizeBytes = 0x1000;
@@ -74,8 +77,16 @@ class MmioTransport final : public MmioDevice {
   // The inputs that the device waits for, after each of these (VirtioDevice::AwaitedInputs).
   [[nodiscard]] std::uint32_t AwaitedInputs() const noexcept;
 
-  // As when it was made. When it returns nothing of the guest's memory is used any more.
-  void Reset() noexcept;
+  // The guest has ended: nothing of its is begun any more until Reset, and vCPUs that wait for
+  // requests in flight come back, their writes undone. Any thread.
+  void Release() noexcept;
+  // As when it was made, when there is no vCPU. False if requests are in flight still, which the
+  // host has not ended in reasonable time: it uses the memory of these.
+  bool Reset() noexcept;
+  // Requests are in flight.
+  [[nodiscard]] bool IsBusy() const noexcept;
+  // A vCPU waits for them.
+  [[nodiscard]] bool IsAwaited() const noexcept;
 
   [[nodiscard]] VirtioCounts counts() const;
 
@@ -89,7 +100,7 @@ class MmioTransport final : public MmioDevice {
   [[nodiscard]] bool WriteRegister(std::uint64_t offset, std::uint32_t value) noexcept;
   [[nodiscard]] bool WriteQueueRegister(std::uint64_t offset, std::uint32_t value) noexcept;
   void WriteStatus(std::uint32_t value) noexcept;
-  void SetReady(Queue& queue, bool ready) noexcept;
+  void SetReady(std::uint16_t index, bool ready) noexcept;
   [[nodiscard]] std::uint64_t OfferedFeatures() const noexcept;
   [[nodiscard]] bool Serves() const noexcept;
   [[nodiscard]] bool Serve(std::uint16_t index) noexcept;
@@ -98,7 +109,7 @@ class MmioTransport final : public MmioDevice {
   [[nodiscard]] bool StartVhost() noexcept;
   void StopVhost() noexcept;
   void ResetLocked() noexcept;
-  void DrainLocked() noexcept;
+  [[nodiscard]] bool AwaitRest() noexcept;
   void Fail() noexcept;
   void PublishAll() noexcept;
   void Interrupt() noexcept;
@@ -110,7 +121,10 @@ class MmioTransport final : public MmioDevice {
   const std::span<std::byte> registers_;
   const VirtioEvents events_;
 
-  mutable std::mutex mutex_;  // guards all below
+  mutable std::mutex mutex_;           // guards all below
+  std::condition_variable_any ended_;  // a request has, or nobody is to wait for one
+  unsigned waiting_ = 0;               // vCPUs; nothing is begun meanwhile
+  bool released_ = false;              // nobody is to wait, nothing is begun
   std::vector<Queue> queues_;
   DescriptorChain chain_;  // the one that is being handled
   std::uint32_t status_ = 0;

@@ -79,8 +79,13 @@ class VirtioDevice {
   [[nodiscard]] virtual bool Takes(std::uint16_t /*queue*/) const noexcept { return true; }
   // No more requests for the moment: those that were put off for company can go.
   virtual void Submit() noexcept {}
-  // One that has ended; with `wait`, waits for one if any is under way. Nothing: none has.
+  // One that has ended; with `wait`, waits for one if any is in flight, for as long as a host may
+  // reasonably take. Nothing: none has.
   virtual std::optional<EndedRequest> NextEnded(bool /*wait*/) noexcept { return std::nullopt; }
+  // Requests are in flight: the host may write to their memory.
+  [[nodiscard]] virtual bool IsBusy() const noexcept { return false; }
+  // Those in flight are of no use any more: they should end soon, however they do.
+  virtual void Cancel() noexcept {}
   // The driver takes the queue back. Chains of it that are kept until the host has something for
   // them are forgotten: their memory is not touched any more.
   virtual void Forget(std::uint16_t /*queue*/) noexcept {}

@@ -4,7 +4,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <climits>
 #include <deque>
+#include <thread>
 #include <vector>
 
 #include "tests/devices/virtio_guest.h"
@@ -17,7 +20,7 @@ using fakes::kVirtqWrite;
 using fakes::VirtioGuest;
 using fakes::VirtioRam;
 
-constexpr std::uint64_t kVersion1 = VirtioGuest::kVersion1;
+constexpr std::uint64_t kPlain = VirtioGuest::kVersion1;
 constexpr std::uint64_t kBuffer = VirtioRam::kStart + 0x10000;
 
 // Handles requests as the test says.
@@ -31,16 +34,23 @@ class ScriptedDevice final : public VirtioDevice {
     return {how, 3};
   }
   std::optional<EndedRequest> NextEnded(bool wait) noexcept override {
-    if (in_flight.empty() || (!wait && !may_end)) return std::nullopt;
+    if (wait) ++waits;
+    if (in_flight.empty() || (!may_end && ++looks < looks_until_end)) return std::nullopt;
     const EndedRequest ended = in_flight.front();
     in_flight.pop_front();
     return ended;
   }
+  [[nodiscard]] bool IsBusy() const noexcept override { return !in_flight.empty(); }
+  void Cancel() noexcept override { ++cancels; }
   void Forget(std::uint16_t queue) noexcept override { forgotten.push_back(queue); }
   [[nodiscard]] VirtioTraffic traffic() const noexcept override { return {}; }
 
   Handled::How how = Handled::How::kDone;
-  bool may_end = false;
+  std::atomic<bool> may_end = false;
+  unsigned looks = 0;
+  unsigned looks_until_end = UINT_MAX;
+  unsigned waits = 0;
+  unsigned cancels = 0;
   std::deque<EndedRequest> in_flight;
   std::vector<std::uint16_t> forgotten;
   unsigned handled = 0;
@@ -53,7 +63,7 @@ class ScriptedDevice final : public VirtioDevice {
 
 // A device whose first queue is served, with one descriptor to be made available.
 struct Served {
-  explicit Served(std::uint64_t features = kVersion1) {
+  explicit Served(std::uint64_t features = kPlain) {
     queue.Describe(0, {kBuffer, 16, kVirtqWrite, 0});
     guest.Start(queue, features);
     VirtioGuest::Take(guest.notification);
@@ -79,7 +89,7 @@ TEST_CASE("the registers say what the device is, and have their reset values") {
   CHECK(guest.Status() == 0);
   CHECK(guest.Read(0x060) == 0);
   CHECK(guest.Read(0x0fc) == 0);
-  CHECK(guest.Offered() == (kVersion1 | VirtioGuest::kIndirect | VirtioGuest::kEventIndex | 0x60));
+  CHECK(guest.Offered() == (kPlain | VirtioGuest::kIndirect | VirtioGuest::kEventIndex | 0x60));
   guest.Write(0x14, 2);
   CHECK(guest.Read(0x10) == 0);
   for (const std::uint32_t queue : {0U, 1U, 2U, UINT32_MAX}) {
@@ -124,9 +134,9 @@ TEST_CASE("features are agreed on only if they were offered, VIRTIO_F_VERSION_1 
   ScriptedDevice device;
   VirtioGuest guest(device);
   CHECK_FALSE(guest.Agree(0));
-  CHECK_FALSE(guest.Agree(kVersion1 | 0x80));
-  CHECK_FALSE(guest.Agree(kVersion1 | std::uint64_t{1} << 63));
-  CHECK(guest.Agree(kVersion1 | 0x20 | VirtioGuest::kEventIndex));
+  CHECK_FALSE(guest.Agree(kPlain | 0x80));
+  CHECK_FALSE(guest.Agree(kPlain | std::uint64_t{1} << 63));
+  CHECK(guest.Agree(kPlain | 0x20 | VirtioGuest::kEventIndex));
   // And not changed afterwards.
   guest.Write(0x24, 0);
   guest.Write(0x20, 0x40);
@@ -162,7 +172,7 @@ TEST_CASE("a queue is set up once features are agreed on, where there can be one
   VirtioGuest guest(device);
   const DriverQueue queue(guest.memory, VirtioRam::kStart);
   CHECK_FALSE(guest.SetUp(0, queue.layout));
-  CHECK(guest.Agree(kVersion1));
+  CHECK(guest.Agree(kPlain));
   CHECK(guest.SetUp(0, queue.layout));
   CHECK_FALSE(guest.SetUp(2, queue.layout));
   CHECK(guest.Status() == 11);
@@ -221,7 +231,7 @@ TEST_CASE("before DRIVER_OK nothing is served; what waits then is served") {
   DriverQueue queue(guest.memory, VirtioRam::kStart);
   queue.Describe(0, {kBuffer, 16, kVirtqWrite, 0});
   queue.MakeAvailable(0);
-  guest.Agree(kVersion1);
+  guest.Agree(kPlain);
   guest.SetUp(0, queue.layout);
   guest.transport.OnNotified();
   CHECK(device.handled == 0);
@@ -267,8 +277,11 @@ TEST_CASE("a reset waits for what is in flight, and forgets the rest") {
   Served served;
   served.device.how = Handled::How::kLater;
   served.Request(2);
+  served.device.looks = 0;
+  served.device.looks_until_end = 4;
   served.guest.Write(0x70, 0);
   CHECK(served.device.in_flight.empty());
+  CHECK(served.device.cancels == 1);
   CHECK(served.device.forgotten == std::vector<std::uint16_t>{0, 1});
   CHECK(served.guest.Status() == 0);
   CHECK(served.guest.Read(0x44) == 0);
@@ -291,13 +304,94 @@ TEST_CASE("a queue that is taken back waits for what is in flight, too") {
   Served served;
   served.device.how = Handled::How::kLater;
   served.Request();
+  served.device.may_end = true;
+  VirtioGuest::Take(served.guest.notification);
   served.guest.Write(0x44, 0);
   CHECK(served.guest.Read(0x44) == 0);
   CHECK(served.device.in_flight.empty());
+  CHECK(VirtioGuest::Take(served.guest.notification) == 1);  // other queues may have waited
+  CHECK(served.device.cancels == 0);                         // their requests go on
   CHECK(served.device.forgotten == std::vector<std::uint16_t>{0});
   served.queue.MakeAvailable(0);
   served.guest.transport.OnNotified();
   CHECK(served.device.handled == 1);
+}
+
+// A vCPU that writes, and waits.
+class WaitingVcpu {
+ public:
+  WaitingVcpu(VirtioGuest& guest, std::uint64_t offset)
+      : guest_(guest), thread_([this, offset] { guest_.Write(offset, 0); }) {
+    while (!guest_.transport.IsAwaited()) std::this_thread::yield();
+  }
+  void Join() { thread_.join(); }
+
+ private:
+  VirtioGuest& guest_;
+  std::thread thread_;
+};
+
+TEST_CASE("while a vCPU waits for a host that does not answer, the loop and other vCPUs go on") {
+  for (const std::uint64_t written : {0x70U, 0x44U}) {
+    Served served;
+    served.device.how = Handled::How::kLater;
+    served.Request();
+    WaitingVcpu vcpu(served.guest, written);
+    CHECK(served.guest.transport.IsBusy());
+    CHECK(served.guest.Status() == 15);
+    CHECK(served.guest.Read(0x44) == 1);
+    CHECK(served.guest.Write(0x14, 1) == MmioResult::kOk);
+    // Nothing is begun meanwhile.
+    served.queue.MakeAvailable(0);
+    served.guest.transport.OnNotified();
+    CHECK(served.device.handled == 1);
+    served.device.may_end = true;
+    served.guest.transport.OnEnded();
+    vcpu.Join();
+    CHECK(served.device.in_flight.empty());
+    CHECK(served.guest.Read(0x44) == 0);
+    CHECK(served.device.waits == 0);
+  }
+}
+
+TEST_CASE("a vCPU that waits is released, and the driver keeps what it wanted to take back") {
+  for (const std::uint64_t written : {0x70U, 0x44U}) {
+    Served served;
+    served.device.how = Handled::How::kLater;
+    served.Request();
+    WaitingVcpu vcpu(served.guest, written);
+    served.guest.transport.Release();
+    vcpu.Join();
+    CHECK(served.device.in_flight.size() == 1);
+    CHECK(served.guest.Status() == 15);
+    CHECK(served.guest.Read(0x44) == 1);
+    CHECK(served.device.forgotten.empty());
+  }
+}
+
+TEST_CASE("without a guest a reset says whether the host still has requests") {
+  Served served;
+  served.device.how = Handled::How::kLater;
+  served.Request();
+  served.guest.transport.Release();
+  // What the driver has put there is not begun any more.
+  served.queue.MakeAvailable(0);
+  served.guest.transport.OnNotified();
+  CHECK(served.device.handled == 1);
+  CHECK_FALSE(served.guest.transport.Reset());
+  CHECK(served.device.waits == 1);
+  CHECK(served.device.cancels == 1);
+  CHECK(served.guest.Status() == 0);
+  served.device.may_end = true;
+  CHECK(served.guest.transport.Reset());
+  // It is as new: the next guest's vCPUs wait again.
+  served.device.may_end = false;
+  served.guest.Start(served.queue);
+  served.Request();
+  WaitingVcpu vcpu(served.guest, 0x70);
+  served.device.may_end = true;
+  vcpu.Join();
+  CHECK(served.guest.Status() == 0);
 }
 
 TEST_CASE("a queue that breaks the rules stops the device until it is reset") {
@@ -328,7 +422,7 @@ TEST_CASE("what is no request of the device stops it, too") {
 }
 
 TEST_CASE("with event indexes the driver is interrupted only where it asked for it") {
-  Served served(kVersion1 | VirtioGuest::kEventIndex);
+  Served served(kPlain | VirtioGuest::kEventIndex);
   served.queue.SetUsedEvent(1);
   served.Request();
   CHECK(VirtioGuest::Take(served.guest.interrupt) == 0);

@@ -45,6 +45,7 @@ void ApplyScheduling(HostKernel& kernel, const CpuConfig& cpu, unsigned id, pid_
 
 GuestBoot::GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_stop)
     : gic_version_(parts.plan.gic.version),
+      virtio_(parts.virtio),
       vm_(parts.kvm, parts.plan.ipa_bits),
       bus_(parts.refused_log),
       pl011_line_(vm_, parts.plan.console_spi) {
@@ -165,6 +166,7 @@ SpiState GuestBoot::ReadSpi(Spi spi) {
 }
 
 void GuestBoot::RequestStop() noexcept {
+  virtio_.Release();
   for (const auto& thread : threads_) thread->RequestStop();
 }
 

@@ -50,6 +50,11 @@ class GuestBoot {
  public:
   // Everything but the start; the guest has not run when it returns or throws.
   GuestBoot(const BootParts& parts, const VcpuThread::StopHandler& on_stop);
+  GuestBoot(const GuestBoot&) = delete;
+  GuestBoot& operator=(const GuestBoot&) = delete;
+  GuestBoot(GuestBoot&&) = delete;
+  GuestBoot& operator=(GuestBoot&&) = delete;
+  ~GuestBoot() { RequestStop(); }
 
   // Lets the vCPUs run.
   void Start();
@@ -79,6 +84,7 @@ class GuestBoot {
                    const VcpuThread::StopHandler& on_stop);
 
   GicVersion gic_version_;
+  VirtioDevices& virtio_;
   Vm vm_;
   MmioBus bus_;
   SpiLine pl011_line_;

@@ -111,7 +111,8 @@ void Machine::AwaitLook(GuestBoot& guest) {
   // One that is due when a boot ends finds another boot, or a guest that has stopped.
   look_timer_.async_wait([this, &guest, boot = statistics_.boots](const asio::error_code& error) {
     if (error || boot != statistics_.boots) return;
-    watch_.Look([&guest](Spi spi) { return guest.ReadSpi(spi); });
+    // One that waits for a disk of the host's would not pause.
+    if (!virtio_->HoldsVcpu()) watch_.Look([&guest](Spi spi) { return guest.ReadSpi(spi); });
     AwaitLook(guest);
   });
 }
@@ -193,6 +194,8 @@ StopReason Machine::RunBoot() {
   look_timer_.cancel();
   guest.Join();
   vcpu_stop_ = kNothing;
+  // The memory is not the next boot's before the host's disks have ended this one's requests.
+  while (stop_reason_ == StopReason::kReset && virtio_->IsBusy()) loop_.run_one();
   consoles_.Drain();
   AttachEmulated(nullptr);
   for (const VcpuExits& exits : guest.exits()) AddExits(statistics_, exits);
@@ -226,7 +229,6 @@ void Machine::OnVcpuStopped() {
 
 // One that cannot be brought to rest does not keep the others from it.
 void Machine::ResetDevices() {
-  virtio_->Reset();
   pl061s_->Reset();
   std::exception_ptr failure;
   for (const auto& device : devices_) {
@@ -237,6 +239,8 @@ void Machine::ResetDevices() {
       if (!failure) failure = std::current_exception();
     }
   }
+  // Last, as it may wait for a disk of the host's.
+  virtio_->Reset();
   if (failure) std::rethrow_exception(failure);
 }
 

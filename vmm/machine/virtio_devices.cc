@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "devices/virtio/block_device.h"
@@ -210,8 +211,27 @@ std::vector<VirtioConnection> VirtioDevices::Connect(const Vm& vm) {
   return connections;
 }
 
+void VirtioDevices::Release() noexcept {
+  for (const auto& slot : slots_) slot->transport().Release();
+}
+
 void VirtioDevices::Reset() noexcept {
-  for (const auto& slot : slots_) slot->transport().Reset();
+  for (const auto& slot : slots_) {
+    if (slot->transport().Reset()) continue;
+    std::fprintf(stderr,
+                 "microvm: %s: the host's disk has not ended all requests; this process goes when "
+                 "it has (see dmesg)\n",
+                 slot->plan().name.c_str());
+  }
+}
+
+bool VirtioDevices::IsBusy() const noexcept {
+  return std::ranges::any_of(slots_, [](const auto& slot) { return slot->transport().IsBusy(); });
+}
+
+bool VirtioDevices::HoldsVcpu() const noexcept {
+  return std::ranges::any_of(slots_,
+                             [](const auto& slot) { return slot->transport().IsAwaited(); });
 }
 
 std::vector<VirtioStatistics> VirtioDevices::statistics() const {

@@ -89,8 +89,17 @@ class VirtioDevices {
   void Map(Vm& vm, MmioBus& bus);
   // Once the VM's interrupt controller is initialised; the VM outlives what this returns.
   [[nodiscard]] std::vector<VirtioConnection> Connect(const Vm& vm);
-  // When there is no guest: nothing of the guest's memory is used any more when it returns.
+  // The guest has ended: nothing of its is begun any more, and its vCPUs wait for no disk of the
+  // host's.
+  void Release() noexcept;
+  // When there is no guest. Nothing of the guest's memory is used any more when it returns but by
+  // requests that the host's disk has not ended in reasonable time, which it tells on standard
+  // error.
   void Reset() noexcept;
+  // Requests are in flight, which use the guest's memory.
+  [[nodiscard]] bool IsBusy() const noexcept;
+  // A vCPU waits for them, deaf to everything but Release.
+  [[nodiscard]] bool HoldsVcpu() const noexcept;
 
   [[nodiscard]] std::vector<VirtioStatistics> statistics() const;
 
