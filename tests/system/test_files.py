@@ -7,6 +7,7 @@ import subprocess
 
 from archive import Archive
 from board import AGENT, TOP
+from disk_guest import FILES_INIT
 from ecu_guest import ECU_INIT
 from host import HOST_STATE
 from net_guest import NET_INIT
@@ -116,18 +117,22 @@ case $(word test) in
     done
     grep virtio /proc/interrupts ;;
   reboot)
-    boot=$(head -c 1 /dev/vda | tr -d '\\0')
-    echo "boot=${boot:-0}"
-    printf $((${boot:-0} + 1)) | dd of=/dev/vda conv=notrunc,fsync 2>/dev/null
-    for reader in 1 2; do
-      while :; do dd if=/dev/vda of=/dev/null bs=64k iflag=direct 2>/dev/null; done &
-    done
-    sleep 0.5
-    [ "${boot:-0}" -ge 3 ] || reboot -f ;;
+    boot=$(head -c 2 /dev/vda | tr -d '\\0')
+    boot=${boot:-0}
+    echo "boot=$boot"
+    printf $((boot + 1)) | dd of=/dev/vda conv=notrunc,fsync 2>/dev/null
+    while :; do dd if=/dev/vda of=/dev/null bs=64k iflag=direct 2>/dev/null; done &
+    while :; do dd if=/dev/vdb of=/dev/null bs=64k iflag=direct 2>/dev/null; done &
+    while :; do dd if=/dev/zero of=/dev/vdb bs=128k count=8 oflag=direct 2>/dev/null; done &
+    cat /dev/hwrng >/dev/null &
+    sleep 0.2
+    [ $boot -ge $(word reboots) ] || reboot -f ;;
   rebind)
     cd /sys/bus/virtio/drivers/virtio_blk
     for device in virtio*; do
-      for time in 1 2 3 4 5 6 7 8 9 10; do
+      time=0
+      while [ $time -lt $(word times) ]; do
+        time=$((time + 1))
         dd if=/dev/vda of=/dev/null bs=4k iflag=direct 2>/dev/null &
         sleep 0.05
         echo $device >unbind
@@ -175,12 +180,12 @@ def guest_initrd(image, init=GUEST_INIT, programs=(), own=(), built=()):
     tests' own; built: the checkout's."""
     archive = Archive()
     archive.console()
-    for folder in ("/proc", "/sys"):
+    for folder in ("/proc", "/sys", "/disk"):
         archive.folder(folder)
     archive.file("/bin/busybox", pathlib.Path(image["busybox"]).read_bytes(), True)
     for applet in ("sh", "mount", "sed", "grep", "awk", "sleep", "setsid", "cttyhack", "stty", "cat",
                    "reboot", "poweroff", "nproc", "echo", "dmesg", "ifconfig", "ping", "wget", "md5sum",
-                   "tr", "dd", "head", "wc", "ls", "printf", "rm"):
+                   "tr", "dd", "head", "wc", "ls", "printf", "rm", "umount", "sync"):
         archive.link(f"/bin/{applet}", "busybox")
     archive.file("/init", init, True)
     for name in own:
@@ -244,6 +249,7 @@ def test_files(image, suite):
         archive.file("/t/microvm-bench", pathlib.Path(image["bench"]).read_bytes(), True)
     if suite == "system-virtio":
         archive.file("/t/virtio.initrd", guest_initrd(image, VIRTIO_INIT, own=["gpio", "vsock_echo"]))
+        archive.file("/t/files.initrd", guest_initrd(image, FILES_INIT, [("fio", image["fio"])]))
         archive.file("/t/net.initrd", guest_initrd(image, NET_INIT, own=["tcp_peer"]))
         for name in ("gpio", "tcp_peer", "vsock_echo", "with_tap"):
             archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
