@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <utility>
 
 #include "devices/virtio/vhost.h"
@@ -65,11 +64,6 @@ constexpr std::uint64_t kVersion1 = std::uint64_t{1} << 32;
 constexpr std::uint32_t kUsedBuffer = MmioTransport::kUsedBufferSeen;
 constexpr std::uint32_t kConfigChange = 2;
 
-// How many requests are served before their ends are told, and the loop may see to other things.
-constexpr unsigned kShare = 64;
-// A vCPU that waits looks itself so often, in case that the event loop has no time for it.
-constexpr auto kWaitStep = std::chrono::milliseconds(10);
-
 // The half of a 64-bit value that a select register has chosen; there are two.
 std::uint32_t Half(std::uint64_t value, std::uint32_t select) {
   return select > 1 ? 0 : static_cast<std::uint32_t>(value >> (32 * select));
@@ -84,12 +78,7 @@ void SetHalf(std::uint64_t& value, std::uint32_t select, std::uint32_t half) {
 
 MmioTransport::MmioTransport(std::string name, VirtioDevice& device, const GuestRam& ram,
                              std::span<std::byte> registers, const VirtioEvents& events)
-    : name_(std::move(name)),
-      device_(device),
-      ram_(ram),
-      registers_(registers),
-      events_(events),
-      queues_(device.profile().queues) {
+    : name_(std::move(name)), device_(device), registers_(registers), queues_(device, ram, events) {
   const auto show = [&](Register offset, std::uint32_t value) {
     StoreRegister(registers_.subspan(offset, 4), value);
   };
@@ -132,7 +121,7 @@ void MmioTransport::Show() noexcept {
   const std::array<std::pair<Register, std::uint32_t>, 5> shown{{
       {kDeviceFeatures, Half(OfferedFeatures(), device_features_select_)},
       {kQueueSizeMaximum, selected ? SplitQueue::kMaximumSize : 0},
-      {kQueueReady, selected && queues_[queue_select_].ring.running() ? 1 : 0},
+      {kQueueReady, selected && queues_.IsReady(queue_select_) ? 1 : 0},
       {kInterruptStatus, (drives ? kUsedBuffer : 0) | (tells_failure_ ? kConfigChange : 0)},
       {kStatus, status_},
   }};
@@ -161,13 +150,10 @@ bool MmioTransport::WriteRegister(std::uint64_t offset, std::uint32_t value) noe
     case kInterruptAcknowledge:
       if ((value & kConfigChange) != 0) tells_failure_ = false;
       return true;
-    case kQueueNotify: {
+    case kQueueNotify:
       // From here only where KVM did not take it, by its ioeventfd.
-      const Vhost* const vhost = device_.vhost();
-      const bool is_kernels = vhost != nullptr && value < vhost->kicks().size();
-      SignalEventFd(is_kernels ? vhost->kicks()[value] : events_.notification);
+      queues_.Notify(value);
       return true;
-    }
     case kStatus:
       WriteStatus(value);
       return true;
@@ -182,27 +168,27 @@ bool MmioTransport::WriteQueueRegister(std::uint64_t offset, std::uint32_t value
   if (offset < kQueueSize || offset > kQueueUsedHigh) return false;
   // 4.2.2: of a queue that is not there nothing is written; one that runs does not move.
   if (queue_select_ >= queues_.size()) return true;
-  Queue& queue = queues_[queue_select_];
   if (offset == kQueueReady) {
-    SetReady(static_cast<std::uint16_t>(queue_select_), (value & 1) != 0);
+    WriteReady((value & 1) != 0);
     return true;
   }
-  if (queue.ring.running()) return true;
+  if (queues_.IsReady(queue_select_)) return true;
+  QueueLayout& layout = queues_.layout(queue_select_);
   switch (offset) {
     case kQueueSize:
-      queue.layout.size = static_cast<std::uint16_t>(std::min<std::uint32_t>(value, UINT16_MAX));
+      layout.size = static_cast<std::uint16_t>(std::min<std::uint32_t>(value, UINT16_MAX));
       return true;
     case kQueueDescriptorsLow:
     case kQueueDescriptorsHigh:
-      SetHalf(queue.layout.descriptors.value, offset == kQueueDescriptorsHigh ? 1 : 0, value);
+      SetHalf(layout.descriptors.value, offset == kQueueDescriptorsHigh ? 1 : 0, value);
       return true;
     case kQueueAvailableLow:
     case kQueueAvailableHigh:
-      SetHalf(queue.layout.available.value, offset == kQueueAvailableHigh ? 1 : 0, value);
+      SetHalf(layout.available.value, offset == kQueueAvailableHigh ? 1 : 0, value);
       return true;
     case kQueueUsedLow:
     case kQueueUsedHigh:
-      SetHalf(queue.layout.used.value, offset == kQueueUsedHigh ? 1 : 0, value);
+      SetHalf(layout.used.value, offset == kQueueUsedHigh ? 1 : 0, value);
       return true;
     default:
       return false;
@@ -215,14 +201,9 @@ std::uint64_t MmioTransport::OfferedFeatures() const noexcept {
   return profile.features | indirect | kEventIndex | kVersion1;
 }
 
-bool MmioTransport::Serves() const noexcept {
-  return waiting_ == 0 && !released_ && (status_ & (kDriverOk | kNeedsReset)) == kDriverOk;
-}
-
 void MmioTransport::WriteStatus(std::uint32_t value) noexcept {
   if (value == 0) {
-    if (device_.IsBusy()) device_.Cancel();
-    if (AwaitRest()) ResetLocked();
+    if (queues_.Reset(mutex_)) Clear();
     return;
   }
   // 2.1: bits are set one by one, and cleared by a reset only.
@@ -233,72 +214,40 @@ void MmioTransport::WriteStatus(std::uint32_t value) noexcept {
     if (!subset || (driver_features_ & kVersion1) == 0) added &= ~kFeaturesOk;
   }
   status_ |= added;
-  if ((added & kDriverOk) == 0) return;
-  if ((status_ & kFeaturesOk) == 0) {
-    Fail();
-    return;
-  }
-  device_.Start(driver_features_ & device_.profile().features);
-  if (!StartVhost()) {
-    Fail();
-    return;
-  }
-  // What the driver put there before may have been notified already.
-  SignalEventFd(events_.notification);
+  if ((added & kDriverOk) == 0 || (status_ & kNeedsReset) != 0) return;
+  if ((status_ & kFeaturesOk) == 0 || !queues_.Start(driver_features_)) Fail();
 }
 
-void MmioTransport::SetReady(std::uint16_t index, bool ready) noexcept {
-  Queue& queue = queues_[index];
+void MmioTransport::WriteReady(bool ready) noexcept {
+  const bool is_ready = queues_.IsReady(queue_select_);
   if (!ready) {
-    if (!queue.ring.running()) return;
-    StopVhost();
-    if (!AwaitRest()) return;
-    device_.Forget(index);
-    queue.ring.Stop();
-    queue.waits = false;
-    // For the others, which nobody has looked at meanwhile.
-    SignalEventFd(events_.notification);
+    if (is_ready) queues_.TakeBack(queue_select_, mutex_);
     return;
   }
-  if (queue.ring.running() || (status_ & (kFeaturesOk | kNeedsReset)) != kFeaturesOk) return;
+  if (is_ready || (status_ & (kFeaturesOk | kNeedsReset)) != kFeaturesOk) return;
   const QueueFeatures features{.indirect = (driver_features_ & kIndirectDescriptors) != 0,
                                .event_index = (driver_features_ & kEventIndex) != 0};
-  if (!queue.ring.Start(ram_, queue.layout, features)) Fail();
+  if (!queues_.SetReady(queue_select_, features)) Fail();
 }
 
 void MmioTransport::OnNotified() noexcept {
   const std::scoped_lock lock(mutex_);
-  ++counts_.notifications;
-  bool more = false;
-  for (std::size_t index = VhostQueues(); index < queues_.size(); ++index) {
-    if (!Serves() || !queues_[index].ring.running()) continue;
-    if (Serve(static_cast<std::uint16_t>(index))) more = true;
-  }
-  device_.Submit();
-  if (TakeEnded()) more = true;
-  PublishAll();
-  if (more) SignalEventFd(events_.notification);
+  if (!queues_.OnNotified()) Fail();
 }
 
 void MmioTransport::OnEnded() noexcept {
   const std::scoped_lock lock(mutex_);
-  const bool more = TakeEnded();
-  PublishAll();
-  if (more) SignalEventFd(events_.notification);
-  if (waiting_ > 0) ended_.notify_all();
+  if (!queues_.OnEnded()) Fail();
 }
 
 void MmioTransport::OnInput(std::size_t input) noexcept {
-  {
-    const std::scoped_lock lock(mutex_);
-    device_.OnInput(input);
-  }
-  OnEnded();
+  const std::scoped_lock lock(mutex_);
+  if (!queues_.OnInput(input)) Fail();
 }
 
 std::uint32_t MmioTransport::AwaitedInputs() const noexcept {
   const std::scoped_lock lock(mutex_);
-  return Serves() ? device_.AwaitedInputs() : 0;
+  return queues_.AwaitedInputs();
 }
 
 void MmioTransport::OnVhostError() noexcept {
@@ -307,162 +256,52 @@ void MmioTransport::OnVhostError() noexcept {
   if (const Vhost* vhost = device_.vhost(); vhost != nullptr && vhost->running()) Fail();
 }
 
-// True if there may be more.
-bool MmioTransport::Serve(std::uint16_t index) noexcept {
-  SplitQueue& ring = queues_[index].ring;
-  ring.IgnoreNotifications();
-  for (unsigned served = 0; served < kShare;) {
-    queues_[index].waits = !device_.Takes(index);
-    if (queues_[index].waits) return false;
-    switch (ring.Take(chain_)) {
-      case SplitQueue::Next::kNothing:
-        if (!ring.AwaitNotification()) return false;
-        ++served;  // an index that goes back and forth does not keep the loop here
-        break;
-      case SplitQueue::Next::kBroken:
-        Fail();
-        return false;
-      case SplitQueue::Next::kChain: {
-        const Handled handled = device_.Handle(index, chain_);
-        ++served;
-        if (handled.how == Handled::How::kMalformed) {
-          Fail();
-          return false;
-        }
-        if (handled.how == Handled::How::kLater) break;
-        ring.GiveBack(chain_.head(), handled.written_bytes);
-        ++counts_.requests;
-        break;
-      }
-    }
-  }
-  return true;
-}
-
-// True if there may be more.
-bool MmioTransport::TakeEnded() noexcept {
-  bool more = false;
-  for (unsigned taken = 0; taken < kShare;) {
-    while (const auto ended = device_.NextEnded(false)) {
-      ++taken;
-      SplitQueue& ring = queues_[ended->queue].ring;
-      if (!ring.running()) continue;
-      ring.GiveBack(ended->head, ended->written_bytes);
-      ++counts_.requests;
-    }
-    bool refilled = false;
-    for (std::size_t at = 0; at < queues_.size(); ++at) {
-      const auto index = static_cast<std::uint16_t>(at);
-      if (!Serves() || !queues_[at].waits || !device_.Takes(index)) continue;
-      refilled = true;
-      if (Serve(index)) more = true;
-    }
-    // What could be taken now may be what others waited for.
-    if (!refilled) return more;
-  }
-  return true;
-}
-
-void MmioTransport::PublishAll() noexcept {
-  bool wanted = false;
-  for (Queue& queue : queues_) {
-    if (queue.ring.running() && queue.ring.Publish()) wanted = true;
-  }
-  if (wanted) Interrupt();
-}
-
 void MmioTransport::Release() noexcept {
   const std::scoped_lock lock(mutex_);
-  released_ = true;
-  ended_.notify_all();
+  queues_.Release();
 }
 
 bool MmioTransport::Reset() noexcept {
   const std::scoped_lock lock(mutex_);
-  released_ = false;
-  if (device_.IsBusy()) device_.Cancel();
-  while (device_.IsBusy() && device_.NextEnded(true)) {
-  }
-  ResetLocked();
+  const bool rests = queues_.End();
+  Clear();
   Show();
-  return !device_.IsBusy();
+  return rests;
 }
 
 bool MmioTransport::IsBusy() const noexcept {
   const std::scoped_lock lock(mutex_);
-  return device_.IsBusy();
+  return queues_.IsBusy();
 }
 
 bool MmioTransport::IsAwaited() const noexcept {
   const std::scoped_lock lock(mutex_);
-  return waiting_ > 0;
+  return queues_.IsAwaited();
 }
 
-std::size_t MmioTransport::VhostQueues() const noexcept {
-  const Vhost* vhost = device_.vhost();
-  return vhost == nullptr ? 0 : vhost->kicks().size();
-}
-
-// The kernel serves all of its queues, or none.
-bool MmioTransport::StartVhost() noexcept {
-  const std::size_t count = VhostQueues();
-  if (count == 0) return true;
-  std::array<QueueParts, Vhost::kMaximumQueues> parts;
-  for (std::size_t index = 0; index < count; ++index) {
-    if (!queues_[index].ring.running()) return false;
-    parts[index] = queues_[index].ring.parts();
-  }
-  return device_.vhost()->Start(driver_features_, std::span(parts).first(count));
-}
-
-void MmioTransport::StopVhost() noexcept {
-  if (Vhost* vhost = device_.vhost(); vhost != nullptr) vhost->Stop();
-}
-
-void MmioTransport::ResetLocked() noexcept {
-  StopVhost();
-  for (std::size_t index = 0; index < queues_.size(); ++index) {
-    device_.Forget(static_cast<std::uint16_t>(index));
-    queues_[index] = Queue();
-  }
+void MmioTransport::Clear() noexcept {
   status_ = 0;
   device_features_select_ = driver_features_select_ = queue_select_ = 0;
   driver_features_ = 0;
   tells_failure_ = false;
 }
 
-// True when nothing is in flight; false if it was released before. Others may have the lock
-// meanwhile.
-bool MmioTransport::AwaitRest() noexcept {
-  ++waiting_;
-  while (TakeEnded() || (device_.IsBusy() && !released_)) {
-    ended_.wait_for(mutex_, kWaitStep);
-  }
-  --waiting_;
-  return !device_.IsBusy();
-}
-
 // 2.1.2: the device says that it has met an error it cannot recover from.
 void MmioTransport::Fail() noexcept {
   if ((status_ & kNeedsReset) != 0) return;
   status_ |= kNeedsReset;
-  ++counts_.failures;
-  StopVhost();
+  ++failures_;
+  queues_.Halt();
   const bool drives = (status_ & kDriverOk) != 0;
   tells_failure_ = drives;
   Show();
-  if (drives) Interrupt();
-}
-
-void MmioTransport::Interrupt() noexcept {
-  ++counts_.interrupts;
-  SignalEventFd(events_.interrupt);
+  if (drives) queues_.Interrupt();
 }
 
 VirtioCounts MmioTransport::counts() const {
   const std::scoped_lock lock(mutex_);
-  VirtioCounts counts = counts_;
-  counts.traffic = device_.traffic();
+  VirtioCounts counts = queues_.counts();
+  counts.failures = failures_;
   return counts;
 }
 

@@ -1,35 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <string>
-#include <vector>
 
 #include "devices/mmio_device.h"
-#include "devices/virtio/split_queue.h"
 #include "devices/virtio/virtio_device.h"
-#include "vmm/host/fd.h"
+#include "devices/virtio/virtio_queues.h"
 
 namespace microvm {
 
-// What a transport has counted since it was made.
-struct VirtioCounts {
-  std::uint64_t requests = 0;       // given back to the driver
-  std::uint64_t notifications = 0;  // wake-ups by the driver's
-  std::uint64_t interrupts = 0;
-  std::uint64_t failures = 0;  // times the driver was told to reset the device (2.1.2)
-  VirtioTraffic traffic;
-};
-
-// The eventfds of a transport; they outlive it.
-struct VirtioEvents {
-  const Fd& notification;  // has the event loop call OnNotified
-  const Fd& interrupt;     // interrupts the guest
-};
-
-// The registers of a virtio device (virtio 1.2, 4.2: MMIO, version 2), and its queues.
+// The registers of a virtio device (virtio 1.2, 4.2: MMIO, version 2): its features, its status,
+// and where its queues are. When those are served, VirtioQueues decides.
 //
 // What the registers read as is kept in memory, which the guest may read without an exit and cannot
 // write. The driver's notifications do not come here but to the event loop, by an eventfd that KVM
@@ -41,11 +24,8 @@ struct VirtioEvents {
 // queues). So no news is lost between two edges, nobody has to wait for acknowledgements, and KVM
 // may take them without an exit. That the device needs a reset is said until it is acknowledged.
 //
-// Registers are written by vCPU threads, the rest is the event loop's; one lock guards all.
-//
-// A reset, and a queue that is taken back, are done when nothing is in flight any more: the driver
-// takes the memory back when its write is done. Until then the vCPU that writes waits, for as long
-// as the host's disk takes, without the lock: the event loop, and the other vCPUs, go on.
+// Registers are written by vCPU threads, the rest is the event loop's; one lock guards all. A vCPU
+// that resets the device, or takes a queue back, waits for requests in flight without it.
 class MmioTransport final : public MmioDevice {
  public:
   static constexpr std::uint64_t kSizeBytes = 0x1000;
@@ -91,49 +71,29 @@ class MmioTransport final : public MmioDevice {
   [[nodiscard]] VirtioCounts counts() const;
 
  private:
-  struct Queue {
-    SplitQueue ring;
-    QueueLayout layout;
-    bool waits = false;  // there may be more, for which the device has no room
-  };
-
   [[nodiscard]] bool WriteRegister(std::uint64_t offset, std::uint32_t value) noexcept;
   [[nodiscard]] bool WriteQueueRegister(std::uint64_t offset, std::uint32_t value) noexcept;
   void WriteStatus(std::uint32_t value) noexcept;
-  void SetReady(std::uint16_t index, bool ready) noexcept;
+  void WriteReady(bool ready) noexcept;
   [[nodiscard]] std::uint64_t OfferedFeatures() const noexcept;
-  [[nodiscard]] bool Serves() const noexcept;
-  [[nodiscard]] bool Serve(std::uint16_t index) noexcept;
-  [[nodiscard]] bool TakeEnded() noexcept;
-  [[nodiscard]] std::size_t VhostQueues() const noexcept;
-  [[nodiscard]] bool StartVhost() noexcept;
-  void StopVhost() noexcept;
-  void ResetLocked() noexcept;
-  [[nodiscard]] bool AwaitRest() noexcept;
+  // What a driver's reset does to the registers.
+  void Clear() noexcept;
   void Fail() noexcept;
-  void PublishAll() noexcept;
-  void Interrupt() noexcept;
   void Show() noexcept;
 
   const std::string name_;
   VirtioDevice& device_;
-  const GuestRam& ram_;
   const std::span<std::byte> registers_;
-  const VirtioEvents events_;
 
-  mutable std::mutex mutex_;           // guards all below
-  std::condition_variable_any ended_;  // a request has, or nobody is to wait for one
-  unsigned waiting_ = 0;               // vCPUs; nothing is begun meanwhile
-  bool released_ = false;              // nobody is to wait, nothing is begun
-  std::vector<Queue> queues_;
-  DescriptorChain chain_;  // the one that is being handled
+  mutable std::mutex mutex_;  // guards all below, and the device
+  VirtioQueues queues_;
   std::uint32_t status_ = 0;
   bool tells_failure_ = false;  // that it needs a reset, which is not acknowledged yet
   std::uint32_t device_features_select_ = 0;
   std::uint32_t driver_features_select_ = 0;
   std::uint64_t driver_features_ = 0;
   std::uint32_t queue_select_ = 0;
-  VirtioCounts counts_;
+  std::uint64_t failures_ = 0;
 };
 
 }  // namespace microvm
