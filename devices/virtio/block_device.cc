@@ -91,6 +91,7 @@ BlockDevice::BlockDevice(DiskImage image, const BlockOptions& options, const Fd&
   const auto serial = std::as_bytes(std::span(options.serial));
   std::copy_n(serial.begin(), std::min(serial.size(), serial_.size()), serial_.begin());
   MakeConfig(options);
+  if (!options.locked.empty()) io_.FixBuffers(options.locked);
 }
 
 void BlockDevice::MakeConfig(const BlockOptions& options) {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace microvm {
 struct BlockOptions {
   std::string serial;  // at most kSerialBytes
   std::uint16_t queues = 1;
+  std::span<std::byte> locked;  // the guest's RAM, if it is locked
 };
 
 // A block device (virtio 1.2, 5.2). Whatever the host does not do, whole, is an I/O error to the

@@ -30,6 +30,9 @@ constexpr unsigned kTries = 8;
 constexpr int kPlainFile = 0;
 constexpr int kDirectFile = 1;
 
+// The most that one fixed buffer may have (io_uring/rsrc.c: io_buffer_validate).
+constexpr std::size_t kFixedBufferBytes = 1U << 30;
+
 bool IsTransfer(Kind kind) { return kind == Kind::kRead || kind == Kind::kWrite; }
 
 int FallocateMode(Kind kind) {
@@ -87,6 +90,20 @@ DiskIo::DiskIo(const DiskImage& image, unsigned operations, const Fd& ended,
   staged_.reserve(kStagedPieces);
   refused_.reserve(operations);
   if (image.in_memory()) mapped_ = MappedImage::Of(image.fd(), image.size_bytes());
+}
+
+bool DiskIo::FixBuffers(std::span<std::byte> memory) {
+  std::vector<iovec> buffers;
+  buffers.reserve(memory.size() / kFixedBufferBytes + 1);
+  for (std::span<std::byte> rest = memory; !rest.empty();) {
+    const std::size_t length = std::min(rest.size(), kFixedBufferBytes);
+    buffers.push_back({rest.data(), length});
+    rest = rest.subspan(length);
+  }
+  const auto count = static_cast<unsigned>(buffers.size());
+  if (io_uring_register_buffers(&ring_, buffers.data(), count) != 0) return false;
+  fixed_ = memory;
+  return true;
 }
 
 DiskIo::~DiskIo() {
@@ -164,18 +181,29 @@ io_uring_sqe* DiskIo::TakeEntry(std::size_t pieces) noexcept {
   return io_uring_get_sqe(&ring_);
 }
 
+// The fixed buffer that it is in as a whole; the kernel takes requests in one only.
+std::optional<int> DiskIo::FixedBuffer(const iovec& piece) const noexcept {
+  const auto offset =
+      static_cast<std::size_t>(static_cast<std::byte*>(piece.iov_base) - fixed_.data());
+  if (fixed_.empty() || offset >= fixed_.size() || piece.iov_len > fixed_.size() - offset) {
+    return std::nullopt;
+  }
+  const std::size_t buffer = offset / kFixedBufferBytes;
+  if ((offset + piece.iov_len - 1) / kFixedBufferBytes != buffer) return std::nullopt;
+  return static_cast<int>(buffer);
+}
+
 void DiskIo::PrepareTransfer(io_uring_sqe& entry, const DiskOperation& operation,
                              std::span<const iovec> pieces) noexcept {
   const bool is_read = operation.kind == Kind::kRead;
   const int file = FitsDirect(operation, pieces) ? kDirectFile : kPlainFile;
   if (pieces.size() == 1 && pieces.front().iov_len <= INT32_MAX) {
     const auto length = static_cast<unsigned>(pieces.front().iov_len);
-    void* base = pieces.front().iov_base;
-    if (is_read) {
-      io_uring_prep_read(&entry, file, base, length, operation.offset);
-    } else {
-      io_uring_prep_write(&entry, file, base, length, operation.offset);
-    }
+    const std::optional<int> buffer = FixedBuffer(pieces.front());
+    const int kind = buffer ? (is_read ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED)
+                            : (is_read ? IORING_OP_READ : IORING_OP_WRITE);
+    io_uring_prep_rw(kind, &entry, file, pieces.front().iov_base, length, operation.offset);
+    if (buffer) entry.buf_index = static_cast<std::uint16_t>(*buffer);
   } else {
     // The kernel reads the list when it is submitted.
     const std::size_t first = staged_.size();

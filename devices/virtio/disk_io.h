@@ -42,6 +42,10 @@ class DiskIo {
   // outlive it. Throws a chain.
   DiskIo(const DiskImage& image, unsigned operations, const Fd& ended,
          std::chrono::milliseconds patience = kPatience);
+  // Pieces in `memory` are fixed buffers from now on: the kernel does not look up and pin their
+  // pages for each request. It pins all of them, so this is for memory that is locked anyway and
+  // keeps its pages. Whether it does, as the limit on locked memory may not allow for it.
+  bool FixBuffers(std::span<std::byte> memory);
   DiskIo(const DiskIo&) = delete;
   DiskIo& operator=(const DiskIo&) = delete;
   DiskIo(DiskIo&&) = delete;
@@ -78,6 +82,7 @@ class DiskIo {
   [[nodiscard]] io_uring_sqe* TakeEntry(std::size_t pieces) noexcept;
   void Withdraw(int error) noexcept;
   [[nodiscard]] bool Await(io_uring_cqe** end) noexcept;
+  [[nodiscard]] std::optional<int> FixedBuffer(const iovec& piece) const noexcept;
   void PrepareTransfer(io_uring_sqe& entry, const DiskOperation& operation,
                        std::span<const iovec> pieces) noexcept;
 
@@ -85,6 +90,7 @@ class DiskIo {
   std::optional<MappedImage> mapped_;
   const std::chrono::milliseconds patience_;
   io_uring ring_{};
+  std::span<std::byte> fixed_;  // memory whose pages the kernel holds for requests
   unsigned in_flight_ = 0;
   bool tries_cache_ = true;     // the file system reads from its cache without waiting
   bool gave_up_ = false;        // what is in flight was waited for in vain

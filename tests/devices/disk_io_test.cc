@@ -7,18 +7,24 @@
 #include <linux/filter.h>
 #include <linux/magic.h>
 #include <linux/seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "tests/fakes/host_tree.h"
+#include "vmm/host/file.h"
 #include "vmm/host/linux_kernel.h"
+#include "vmm/host/memory_mapping.h"
 
 namespace microvm {
 namespace {
@@ -163,6 +169,39 @@ TEST_CASE("requests that the kernel does not take end with its error, and the ne
     CHECK(end->result == 512);
     CHECK_FALSE(io.Next(true));
   }
+}
+
+TEST_CASE(
+    "pieces in locked memory are fixed buffers, whose pages the kernel has once and for all") {
+  const fakes::TemporaryFolder folder;
+  DiskKernel kernel;
+  const std::string path = folder.Write("disk", std::string(8192, 'D'));
+  const DiskImage image(kernel, {.path = path});
+  const Fd ended = MakeEventFd(kernel);
+  DiskIo io(image, 128, ended);
+  constexpr std::size_t kBytes = 64U << 10;
+  const MemoryMapping memory = MemoryMapping::Anonymous(kernel, kBytes, 4096, 0);
+  REQUIRE(io.FixBuffers(memory.bytes()));
+  const auto write = [&](std::uint64_t offset, std::span<std::byte> bytes) {
+    const iovec piece{bytes.data(), bytes.size()};
+    CHECK_FALSE(io.Start({.kind = Kind::kWrite, .offset = offset, .length_bytes = piece.iov_len},
+                         std::span(&piece, 1), 1));
+    io.Submit();
+    const auto end = io.Next(true);
+    REQUIRE(end.has_value());
+    CHECK(std::cmp_equal(end->result, bytes.size()));
+  };
+  const std::span<std::byte> last = memory.bytes().last(4096);
+  std::ranges::fill(last, std::byte{'F'});
+  write(4096, last);
+  std::vector<std::byte> other(4096, std::byte{'O'});
+  write(0, other);
+  CHECK(ReadTextFile(path) == std::string(4096, 'O') + std::string(4096, 'F'));
+  // Another page takes its place: the kernel writes what the one that was there has.
+  REQUIRE(::mmap(last.data(), last.size(), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == last.data());
+  write(0, last);
+  CHECK(ReadTextFile(path) == std::string(8192, 'F'));
 }
 
 }  // namespace

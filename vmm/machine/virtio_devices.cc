@@ -86,7 +86,10 @@ std::unique_ptr<VirtioDevice> MakeDevice(HostKernel& kernel, const VmConfig& con
   return std::make_unique<BlockDevice>(
       DiskImage(kernel,
                 {.path = disk.path.string(), .readonly = disk.readonly, .direct = disk.direct}),
-      BlockOptions{.serial = disk.serial, .queues = disk.queues}, events.ended->eventfd());
+      BlockOptions{.serial = disk.serial,
+                   .queues = disk.queues,
+                   .locked = config.memory.lock ? ram.bytes() : std::span<std::byte>()},
+      events.ended->eventfd());
 }
 
 MemoryMapping MakeRegisters(HostKernel& kernel) {
