@@ -183,6 +183,23 @@ TEST_CASE("a queue is set up once features are agreed on, where there can be one
   CHECK(VirtioGuest::Take(guest.interrupt) == 0);  // the driver has not started it
 }
 
+TEST_CASE("a driver that goes on where a reset is needed starts nothing") {
+  ScriptedDevice device;
+  VirtioGuest guest(device);
+  DriverQueue queue(guest.memory, VirtioRam::kStart);
+  queue.Describe(0, {kBuffer, 16, kVirtqWrite, 0});
+  queue.MakeAvailable(0);
+  CHECK(guest.Agree(kPlain));
+  CHECK(guest.SetUp(0, queue.layout));
+  QueueLayout outside = queue.layout;
+  outside.used = {0};
+  CHECK_FALSE(guest.SetUp(1, outside));
+  guest.Go();
+  guest.transport.OnNotified();
+  CHECK(device.handled == 0);
+  CHECK(VirtioGuest::Take(guest.notification) == 0);
+}
+
 TEST_CASE("a queue that is ready does not move") {
   Served served;
   QueueLayout elsewhere = served.queue.layout;
