@@ -4,6 +4,7 @@
 import pathlib
 
 import test_files
+import virtio_guest
 from archive import Archive
 from board import AGENT
 
@@ -38,10 +39,15 @@ def host_files(image):
     archive.file("/t/Image", pathlib.Path(image["guest_kernel"]).read_bytes())
     archive.file("/t/initrd", test_files.guest_initrd(image))
     archive.file("/t/power-off.initrd", test_files.power_off_initrd(image))
-    archive.file("/t/load", pathlib.Path(image["load"]).read_bytes(), True)
-    archive.file("/t/ticks", pathlib.Path(image["programs"], "ticks").read_bytes(), True)
+    archive.file("/t/virtio.initrd", virtio_guest.initrd(image))
+    for name in ("load", "restart"):
+        archive.file(f"/t/{name}", pathlib.Path(image["own"], name).read_bytes(), True)
+    for name in ("net_ticks", "ticks"):
+        archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
     if "cyclictest" in image:
         archive.file("/t/cyclictest.initrd", cyclictest_initrd(image))
     if "qemu" in image:
         test_files.add_program(archive, image["qemu"], "qemu-system-aarch64", "/opt/qemu")
+    if "kvmtool" in image:
+        archive.file("/opt/kvmtool/lkvm", pathlib.Path(image["kvmtool"]).read_bytes(), True)
     return archive.content()

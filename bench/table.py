@@ -4,13 +4,16 @@
 from contenders import BARE, TITLES
 from programs import MEASUREMENTS
 from readings import FIGURES, PERCENTILES
+from virtio import FIGURES as VIRTIO_FIGURES
 
 THE_VMM = "The VMM"
+THE_DEVICES = "Virtio devices of a Linux guest (× microvm)"
 NOTHING = "–"
 REFERENCE = "microvm"  # what ratios are to
 LOAD_TITLES = {"idle": "nothing", "cpu": "a busy process on the same CPU",
                "memory": "one that copies memory",
-               "interrupts": "up to 20,000 interrupts/s of another device"}
+               "interrupts": "up to 20,000 interrupts/s of another device",
+               "disk": "another machine that reads its disk, 32 at a time"}
 # The figures that are told under load, too.
 LOADED = ("raise_to_handler", "raise_to_handler_asleep", "timer_spinning", "timer_asleep")
 
@@ -29,8 +32,8 @@ def columns(results):
     return [name for name in TITLES if name in present]
 
 
-def ratio(value, reference):
-    return f"{value / reference:.1f} ×" if reference else ""
+def ratio(value, reference, digits=1):
+    return f"{value / reference:.{digits}f} ×" if reference else ""
 
 
 def latency_cell(results, contender, load, name):
@@ -84,6 +87,26 @@ def program_rows(results):
             if any(name in result for result in results["programs"])]
 
 
+def device_cell(result, reference, name):
+    value, unit = result.get(name), VIRTIO_FIGURES[name][1]
+    if value is None:
+        return NOTHING
+    text = f"{round(value):,}{f' {unit}' if unit != 'ticks' else ''}"
+    if result is reference or name not in reference:
+        return text
+    return f"{text} ({ratio(value, reference[name], 2)})"
+
+
+def device_rows(results):
+    """The header's cells, and a row for each figure that somebody has."""
+    measured = [result for result in results["virtio"] if set(result) & set(VIRTIO_FIGURES)]
+    reference = next((result for result in measured if result["contender"] == REFERENCE), {})
+    rows = [[title, *(device_cell(result, reference, name) for result in measured)]
+            for name, (title, _) in VIRTIO_FIGURES.items()]
+    return (["", *(TITLES[result["contender"]] for result in measured)],
+            [row for row in rows if set(row[1:]) - {NOTHING}])
+
+
 def tables(results):
     """[(heading, header cells, rows)] of those that have rows."""
     header = ["", *(TITLES[name] for name in columns(results))]
@@ -91,7 +114,8 @@ def tables(results):
                    idle_rows(results)),
                   ("Ticks at p50 / p99.9, under load on the host's one CPU (× microvm)", header,
                    load_rows(results)),
-                  (THE_VMM, header, program_rows(results)))
+                  (THE_VMM, header, program_rows(results)),
+                  (THE_DEVICES, *device_rows(results)))
     return [part for part in all_tables if part[2]]
 
 
@@ -104,6 +128,9 @@ def errors(results):
     for result in results["programs"]:
         for name, why in result.get("errors", {}).items():
             said.append(f"{result['contender']}, {MEASUREMENTS[name][1]}: {why}")
+    for result in results["virtio"]:
+        for name, why in result.get("errors", {}).items():
+            said.append(f"{result['contender']}, virtio, {name}: {why}")
     return said
 
 
@@ -142,7 +169,7 @@ def as_text(results):
         if rows:
             lines += ["", *aligned([[f"Ticks; beside the guest: {title}", *columns_titles], *rows])]
     for heading, header, rows in tables(results):
-        if heading != THE_VMM:
+        if heading not in (THE_VMM, THE_DEVICES):
             continue
         lines += ["", *aligned([[heading, *header[1:]], *rows])]
     lines += ["", *(f"not measured: {error}" for error in errors(results))]

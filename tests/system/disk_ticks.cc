@@ -3,6 +3,7 @@
 // disk_ticks DISK: reads it past the guest's page cache and prints how many ticks of the virtual
 // counter that takes: 4 KiB at random places one after the other, the same 32 at a time, and 1 MiB
 // after the other.
+// disk_ticks DISK endless: reads without an end, 32 at a time, and says after each few that it did.
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
@@ -15,6 +16,7 @@
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
+#include <string_view>
 
 namespace {
 
@@ -23,6 +25,7 @@ constexpr std::size_t kMib = 1U << 20;
 constexpr unsigned kDepth = 32;
 constexpr unsigned kReads = 2048;
 constexpr unsigned kDeepReads = 8192;
+constexpr unsigned kFewReads = 256;
 constexpr unsigned kMibs = 64;
 
 std::uint64_t Counter() {
@@ -62,7 +65,7 @@ std::uint64_t OneAfterTheOther(int fd, char* buffer, Places places) {
   return (Counter() - start) / kReads;
 }
 
-std::uint64_t ManyAtATime(int fd, char* buffer, Places places) {
+std::uint64_t ManyAtATime(int fd, char* buffer, Places& places, unsigned reads) {
   aio_context_t context = 0;
   if (syscall(SYS_io_setup, kDepth, &context) != 0) Fail("io_setup");
   std::array<iocb, kDepth> requests{};
@@ -79,7 +82,7 @@ std::uint64_t ManyAtATime(int fd, char* buffer, Places places) {
   unsigned submitted = 0;
   unsigned done = 0;
   const std::uint64_t start = Counter();
-  while (done < kDeepReads) {
+  while (done < reads) {
     for (long at = 0; at < ready; ++at) {
       next[static_cast<std::size_t>(at)]->aio_offset = static_cast<std::int64_t>(places.Next());
     }
@@ -94,13 +97,15 @@ std::uint64_t ManyAtATime(int fd, char* buffer, Places places) {
     for (long at = 0; at < ended; ++at) {
       const io_event& event = events[static_cast<std::size_t>(at)];
       if (event.res != static_cast<std::int64_t>(kBlock)) Fail("a read");
-      if (submitted + static_cast<unsigned>(ready) < kDeepReads) {
+      if (submitted + static_cast<unsigned>(ready) < reads) {
         next[static_cast<std::size_t>(ready++)] = &requests[event.data];
       }
     }
     done += static_cast<unsigned>(ended);
   }
-  return (Counter() - start) / kDeepReads;
+  const std::uint64_t ticks = (Counter() - start) / reads;
+  if (syscall(SYS_io_destroy, context) != 0) Fail("io_destroy");
+  return ticks;
 }
 
 std::uint64_t InOrder(int fd, char* buffer) {
@@ -109,10 +114,19 @@ std::uint64_t InOrder(int fd, char* buffer) {
   return (Counter() - start) / kMibs;
 }
 
+[[noreturn]] void ReadWithoutEnd(int fd, char* buffer, Places& places) {
+  for (;;) {
+    ManyAtATime(fd, buffer, places, kFewReads);
+    std::printf("reads=%u\n", kFewReads);
+    std::fflush(stdout);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  const bool endless = argc == 3 && std::string_view(argv[2]) == "endless";
+  if (argc != 2 && !endless) return 2;
   const int fd = open(argv[1], O_RDONLY | O_DIRECT);
   std::uint64_t bytes = 0;
   if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) != 0) Fail(argv[1]);
@@ -120,10 +134,11 @@ int main(int argc, char** argv) {
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (mapped == MAP_FAILED) Fail("mmap");
   char* buffer = static_cast<char*>(mapped);
-  const Places places(bytes / kBlock);
+  Places places(bytes / kBlock);
+  if (endless) ReadWithoutEnd(fd, buffer, places);
   InOrder(fd, buffer);  // everything has been used once then
   std::printf("one_after_the_other=%" PRIu64 "\n", OneAfterTheOther(fd, buffer, places));
-  std::printf("many_at_a_time=%" PRIu64 "\n", ManyAtATime(fd, buffer, places));
+  std::printf("many_at_a_time=%" PRIu64 "\n", ManyAtATime(fd, buffer, places, kDeepReads));
   std::printf("in_order=%" PRIu64 "\n", InOrder(fd, buffer));
   return 0;
 }
