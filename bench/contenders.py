@@ -26,20 +26,22 @@ class Job:
 
 
 class Microvm:
-    """microvm, with more lines for the device, for the [cpu] table or for the network."""
+    """microvm, with another line for the device or the network, or with its real-time settings."""
 
     executable = "/bin/microvm"
 
-    def __init__(self, name, title, device_line=None, cpu="", net=""):
+    def __init__(self, name, title, device_line=None, net="", realtime=False):
         self.name, self.title = name, title
         self._platform = (PL031, "iommu", *([device_line] if device_line else []))
-        self._cpu, self._net = cpu, net
+        self._net, self._realtime = net, realtime
 
     def command(self, board, job, path="/tmp/vm.toml"):
         """The command that runs it on the board, its console on standard output."""
+        cpu = (f'affinity = {[0] * job.cpus}\npolicy = "fifo"\npriority = 50\n[realtime]'
+               if self._realtime else "")
         text = configuration(
             job.cmdline, cpus=job.cpus, memory=job.memory, kernel=job.kernel, initrd=job.initrd,
-            platform=(self._platform,) if job.device else (), cpu=self._cpu)
+            platform=(self._platform,) if job.device else (), cpu=cpu)
         if job.disk:
             text += f'[[disk]]\npath = "{job.disk}"\n'
         if job.tap:
@@ -124,7 +126,7 @@ MICROVM = Microvm("microvm", "microvm")
 QEMU = Qemu("qemu", "QEMU 10.0")
 ON_HOST = (
     MICROVM,
-    Microvm("microvm-fifo", "microvm, vCPUs SCHED_FIFO", cpu='policy = "fifo"\npriority = 50'),
+    Microvm("microvm-fifo", "microvm, real-time", realtime=True),
     Microvm("userspace", "microvm, interrupts through user space",
             device_line='interrupts = "userspace"'),
     QEMU,
