@@ -73,10 +73,13 @@ def results():
     found = {"samples": 100, "not_run": ["there is no contender 'x'"], "programs": [], "latencies": [
         {"contender": "microvm", "load": "idle", "figures": figures},
         {"contender": "qemu", "load": "idle", "figures": {"raise_to_handler": slower}},
-        {"contender": "qemu", "load": "cpu", "figures": {}, "error": "it ended"}]}
+        {"contender": "qemu", "load": "cpu", "figures": {}, "error": "it ended"}],
+        "virtio": [{"contender": "microvm", "receives": 11289, "resident": 1944},
+                   {"contender": "qemu-vhost", "receives": 10990, "errors": {"disk": "no room"}}]}
     text = table.as_text(found)
     for words in ("3,551", "7,102", "2.0 ×", "not measured: there is no contender 'x'",
-                  "not measured: qemu, cpu: it ended"):
+                  "not measured: qemu, cpu: it ended", "11,289", "10,990 (0.97 ×)", "1,944 KiB",
+                  "not measured: qemu-vhost, virtio, disk: no room"):
         true(f"the table has {words}", words in text, text)
     page = report.page(found)
     equal("plots", page.count("<svg"), 2)
