@@ -6,6 +6,7 @@ import re
 from board import BoardKind
 from host import Finished, Machine, configuration, resident_beside
 from suite import at_most, equal, test
+from virtio_net import TAP, tap
 
 BOARD = BoardKind("virt", ("--icount", "--virt-iommu", "none"))
 DISK = "/tmp/disk.raw"
@@ -17,24 +18,26 @@ READS = {
 }
 
 
-def machine(script):
-    return (configuration(f"console=ttyAMA0 quiet test={script}", memory="128M", kernel="/t/Image",
+def machine(script, console="ttyAMA0", others=""):
+    return (configuration(f"console={console} quiet test={script}", memory="128M", kernel="/t/Image",
                           initrd="/t/disk.initrd", platform=())
-            + f'[[disk]]\npath = "{DISK}"\n[rng]\n')
+            + f'[[disk]]\npath = "{DISK}"\n[rng]\n{others}')
 
 
 @test("figures", BOARD)
 def resident(board):
-    """A machine with a disk and entropy has at most 3.5 MiB beside its guest's memory."""
+    """A machine with a disk, a network, a virtio console, entropy and sockets has at most 3.5 MiB beside its guest's memory."""
     board.read(f"[ -e {DISK} ] || head -c 67108864 /dev/zero >{DISK}", 120)
-    run = Machine(board, machine("wait"))
-    run.wait_for("ready", 60)
-    pid = run.pid()
-    found = resident_beside(board.read(f"cat /proc/{pid}/smaps"),
-                            board.read(f"cat /proc/{pid}/status"), 128 * 1024)
-    run.signal("TERM")
-    equal("exit status", run.wait(), 0)
-    print(f"    {found} KiB beside the guest's memory, with a disk and entropy")
+    with tap(board):
+        run = Machine(board, machine("wait", "hvc0", f'[[net]]\ntap = "{TAP}"\n[vsock]\ncid = 3\n'
+                                     '[[console]]\nkind = "hvc"\n'))
+        run.wait_for("ready", 60)
+        pid = run.pid()
+        found = resident_beside(board.read(f"cat /proc/{pid}/smaps"),
+                                board.read(f"cat /proc/{pid}/status"), 128 * 1024)
+        run.signal("TERM")
+        equal("exit status", run.wait(), 0)
+    print(f"    {found} KiB beside the guest's memory")
     at_most("KiB", found, 3584)
 
 
