@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "devices/virtio/mapped_image.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <system_error>
@@ -19,8 +20,15 @@ std::optional<MappedImage> MappedImage::Of(const Fd& fd, std::uint64_t size_byte
   }
 }
 
-bool MappedImage::Read(std::uint64_t offset, std::span<const iovec> pieces) const noexcept {
+bool MappedImage::Read(std::uint64_t offset, std::span<const iovec> pieces) noexcept {
+  used_ = true;
   return CopyGuarded(pieces, &mapping_.bytes()[offset]);
+}
+
+bool MappedImage::Rest() noexcept {
+  if (std::exchange(used_, false)) return false;
+  ::madvise(mapping_.data(), mapping_.bytes().size(), MADV_DONTNEED);
+  return true;
 }
 
 }  // namespace microvm

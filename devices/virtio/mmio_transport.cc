@@ -245,6 +245,11 @@ void MmioTransport::OnInput(std::size_t input) noexcept {
   if (!queues_.OnInput(input)) Fail();
 }
 
+bool MmioTransport::Rest() noexcept {
+  const std::scoped_lock lock(mutex_);
+  return device_.Rest();
+}
+
 std::uint32_t MmioTransport::AwaitedInputs() const noexcept {
   const std::scoped_lock lock(mutex_);
   return queues_.AwaitedInputs();

@@ -86,6 +86,9 @@ class VirtioDevice {
   [[nodiscard]] virtual bool IsBusy() const noexcept { return false; }
   // Those in flight are of no use any more: they should end soon, however they do.
   virtual void Cancel() noexcept {}
+  // Called a while after a request, and again until it is true: a device that keeps memory of the
+  // host's for the sake of the next request gives it up if there was none since the last call.
+  virtual bool Rest() noexcept { return true; }
   // The driver takes the queue back. Chains of it that are kept until the host has something for
   // them are forgotten: their memory is not touched any more.
   virtual void Forget(std::uint16_t /*queue*/) noexcept {}

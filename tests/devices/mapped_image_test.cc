@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "devices/virtio/guarded_copy.h"
+#include "vmm/host/file.h"
 #include "vmm/host/linux_kernel.h"
 
 namespace microvm {
@@ -58,7 +59,7 @@ struct ReadResult {
   std::string bytes;
 };
 
-ReadResult ReadPieces(const MappedImage& image, std::uint64_t offset,
+ReadResult ReadPieces(MappedImage& image, std::uint64_t offset,
                       const std::vector<std::size_t>& lengths) {
   std::string bytes(std::accumulate(lengths.begin(), lengths.end(), std::size_t{0}), 'x');
   std::vector<iovec> pieces;
@@ -74,7 +75,7 @@ ReadResult ReadPieces(const MappedImage& image, std::uint64_t offset,
 
 TEST_CASE("what is read of a mapped image is what the file has there, whatever the pieces") {
   const MemoryFile file;
-  const auto image = MappedImage::Of(file.fd(), kFileBytes);
+  auto image = MappedImage::Of(file.fd(), kFileBytes);
   REQUIRE(image);
   const ReadResult read = ReadPieces(*image, 513, {1, 127, 128, 129, kPage, 3});
   CHECK(read.whole);
@@ -82,9 +83,31 @@ TEST_CASE("what is read of a mapped image is what the file has there, whatever t
   CHECK(ReadPieces(*image, kFileBytes - 512, {512}).bytes == file.Part(kFileBytes - 512, 512));
 }
 
+// Of a mapping, in this process (mincore(2) would tell of the file).
+std::size_t ResidentPages(const std::string& part) {
+  const std::string smaps = ReadTextFile("/proc/self/smaps");
+  const std::size_t mapping = smaps.find(part);
+  REQUIRE(mapping != std::string::npos);
+  return std::stoul(smaps.substr(smaps.find("Rss:", mapping) + 4)) * 1024 / kPage;
+}
+
+TEST_CASE("what was read is resident until nothing is read any more, and read again then") {
+  const MemoryFile file;
+  auto image = MappedImage::Of(file.fd(), kFileBytes);
+  REQUIRE(image);
+  CHECK(ResidentPages("/memfd:image") == 0);
+  CHECK(ReadPieces(*image, 0, {kFileBytes}).whole);
+  CHECK(ResidentPages("/memfd:image") == kFileBytes / kPage);
+  CHECK_FALSE(image->Rest());
+  CHECK(ResidentPages("/memfd:image") == kFileBytes / kPage);
+  CHECK(image->Rest());
+  CHECK(ResidentPages("/memfd:image") == 0);
+  CHECK(ReadPieces(*image, 512, {512}).bytes == file.Part(512, 512));
+}
+
 TEST_CASE("what is written to the file is read of its mapping") {
   const MemoryFile file;
-  const auto image = MappedImage::Of(file.fd(), kFileBytes);
+  auto image = MappedImage::Of(file.fd(), kFileBytes);
   REQUIRE(image);
   CHECK(ReadPieces(*image, 512, {4}).bytes == file.Part(512, 4));
   REQUIRE(::pwrite(file.fd().get(), "news", 4, 512) == 4);
@@ -93,7 +116,7 @@ TEST_CASE("what is written to the file is read of its mapping") {
 
 TEST_CASE("a file that is made shorter ends a read, each time, and nothing else") {
   const MemoryFile file;
-  const auto image = MappedImage::Of(file.fd(), kFileBytes);
+  auto image = MappedImage::Of(file.fd(), kFileBytes);
   REQUIRE(image);
   file.Resize(kPage);
   for (int time = 0; time < 3; ++time) {
@@ -117,7 +140,7 @@ TEST_CASE("a bus error of other code is what it was before") {
   const pid_t child = ::fork();
   if (child == 0) {
     ::signal(SIGBUS, [](int) { ::_exit(42); });
-    const auto image = MappedImage::Of(file.fd(), kFileBytes);
+    auto image = MappedImage::Of(file.fd(), kFileBytes);
     char byte = 0;
     const iovec piece{&byte, 1};
     if (!image || !image->Read(0, std::span(&piece, 1))) ::_exit(1);

@@ -5,7 +5,7 @@ import re
 
 from board import BoardKind
 from host import Finished, Machine, configuration, resident_beside
-from suite import at_most, equal, test
+from suite import at_least, at_most, equal, test
 from virtio_net import TAP, tap
 
 BOARD = BoardKind("virt", ("--icount", "--virt-iommu", "none"))
@@ -29,14 +29,17 @@ def resident(board):
     """A machine with a disk, a network, a virtio console, entropy and sockets has at most 3.5 MiB beside its guest's memory."""
     board.read(f"[ -e {DISK} ] || head -c 67108864 /dev/zero >{DISK}", 120)
     with tap(board):
-        run = Machine(board, machine("wait", "hvc0", f'[[net]]\ntap = "{TAP}"\n[vsock]\ncid = 3\n'
+        run = Machine(board, machine("read", "hvc0", f'[[net]]\ntap = "{TAP}"\n[vsock]\ncid = 3\n'
                                      '[[console]]\nkind = "hvc"\n'))
         run.wait_for("ready", 60)
         pid = run.pid()
+        board.read("sleep 3")  # what was read is given up
         found = resident_beside(board.read(f"cat /proc/{pid}/smaps"),
                                 board.read(f"cat /proc/{pid}/status"), 128 * 1024)
         run.signal("TERM")
         equal("exit status", run.wait(), 0)
+    disk = next(device for device in run.statistics["virtio"] if device["name"] == "disk0")
+    at_least("bytes read of the disk", disk["bytes_read"], 64 << 20)
     print(f"    {found} KiB beside the guest's memory")
     at_most("KiB", found, 3584)
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <utility>
 
@@ -18,6 +19,9 @@
 
 namespace microvm {
 namespace {
+
+// How long a device that has been used may keep what it keeps for the next use.
+constexpr std::chrono::seconds kRest{1};
 
 bool AnswersLater(PlannedVirtio::Kind kind) {
   return kind == PlannedVirtio::Kind::kDisk || kind == PlannedVirtio::Kind::kConsole;
@@ -135,6 +139,7 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
                 [this] {
                   transport_.OnNotified();
                   AwaitInputs();
+                  AwaitRest();
                 }),
       ended_(AnswersLater(plan.kind)
                  ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnEnded(); })
@@ -152,6 +157,7 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
       AwaitInputs();
     }));
   }
+  if (plan.kind == PlannedVirtio::Kind::kDisk) rest_timer_.emplace(loop);
   if (lines != nullptr) WatchLines(loop, *lines);
 }
 
@@ -161,6 +167,16 @@ void VirtioSlot::AwaitInputs() {
   for (std::size_t input = 0; input < inputs_.size(); ++input) {
     if ((awaited >> input & 1U) != 0) inputs_[input]->Await();
   }
+}
+
+void VirtioSlot::AwaitRest() {
+  if (!rest_timer_ || std::exchange(awaits_rest_, true)) return;
+  rest_timer_->expires_after(kRest);
+  rest_timer_->async_wait([this](const asio::error_code& error) {
+    if (error) return;
+    awaits_rest_ = false;
+    if (!transport_.Rest()) AwaitRest();
+  });
 }
 
 void VirtioSlot::WatchLines(EventLoop& loop, const OpenedGpioLines& lines) {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "devices/gpio/host_gpio.h"
@@ -56,6 +58,7 @@ class VirtioSlot {
 
  private:
   void AwaitInputs();
+  void AwaitRest();
   void WatchLines(EventLoop& loop, const OpenedGpioLines& lines);
 
   const PlannedVirtio& plan_;
@@ -67,6 +70,8 @@ class VirtioSlot {
   std::unique_ptr<VirtioDevice> device_;
   MmioTransport transport_;
   std::vector<std::unique_ptr<InputWatch>> inputs_;
+  std::optional<asio::steady_timer> rest_timer_;  // of a disk
+  bool awaits_rest_ = false;
   std::deque<DescriptorWatch> watches_;  // of what the host tells the device
 };
 
