@@ -4,7 +4,7 @@
 import re
 
 from board import BoardKind
-from host import Finished, Machine, configuration, resident_beside
+from host import Finished, Machine, configuration, resident_beside, statistics
 from suite import at_least, at_most, equal, test
 from virtio_net import TAP, tap
 
@@ -38,7 +38,7 @@ def resident(board):
                                 board.read(f"cat /proc/{pid}/status"), 128 * 1024)
         run.signal("TERM")
         equal("exit status", run.wait(), 0)
-    disk = next(device for device in run.statistics["virtio"] if device["name"] == "disk0")
+    disk = next(device for device in statistics(board)["virtio"] if device["name"] == "disk0")
     at_least("bytes read of the disk", disk["bytes_read"], 64 << 20)
     print(f"    {found} KiB beside the guest's memory")
     at_most("KiB", found, 3584)
