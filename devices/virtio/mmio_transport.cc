@@ -235,6 +235,16 @@ void MmioTransport::OnNotified() noexcept {
   if (!queues_.OnNotified()) Fail();
 }
 
+bool MmioTransport::LooksAgain() const noexcept {
+  const std::scoped_lock lock(mutex_);
+  return queues_.LooksAgain();
+}
+
+void MmioTransport::LookAgain() noexcept {
+  const std::scoped_lock lock(mutex_);
+  if (!queues_.LookAgain()) Fail();
+}
+
 void MmioTransport::OnEnded() noexcept {
   const std::scoped_lock lock(mutex_);
   if (!queues_.OnEnded()) Fail();

@@ -48,6 +48,10 @@ class MmioTransport final : public MmioDevice {
   // On the event loop, when the driver has notified the device. It does a share of what there is to
   // do; if there is more, it signals the notification itself.
   void OnNotified() noexcept;
+  // Whether the device looks at a queue again by itself: then LookAgain is to be called soon.
+  [[nodiscard]] bool LooksAgain() const noexcept;
+  // On the event loop: as OnNotified, without a notification.
+  void LookAgain() noexcept;
   // On the event loop, when a request has ended.
   void OnEnded() noexcept;
   // On the event loop, when the host's kernel has found that a queue it serves breaks the rules.

@@ -52,6 +52,9 @@ constexpr std::uint8_t kSetGuestOffloads = 0;
 constexpr std::uint8_t kAcknowledged = 0;
 constexpr std::uint8_t kRefused = 1;
 
+// How often a guest may send and get nothing while it may still be waiting for an answer.
+constexpr unsigned kConversation = 4;
+
 constexpr std::uint64_t kGuestOffloads = Bit(kGuestChecksum) | Bit(kGuestTso4) | Bit(kGuestTso6) |
                                          Bit(kGuestEcn) | Bit(kGuestUso4) | Bit(kGuestUso6);
 
@@ -89,7 +92,8 @@ NetDevice::NetDevice(Tap tap, const MacAddress& mac, std::optional<VhostParts> v
       receivers_(tap_.queues()),
       profile_{.id = VirtioId::kNetwork,
                .queues = static_cast<std::uint16_t>(2 * tap_.queues() + 1),
-               .config = config_} {
+               .config = config_},
+      unanswered_(tap_.queues()) {
   MakeProfile(mac);
   if (!vhost) return;
   vhost_.emplace(std::move(vhost->device), tap_.queue(0), vhost->ram, vhost->events);
@@ -188,6 +192,7 @@ std::optional<EndedRequest> NetDevice::NextEnded(bool wait) noexcept {
   if (wait || vhost_) return std::nullopt;
   for (std::size_t pair = 0; pair < pairs_; ++pair) {
     if (const auto filled = receivers_[pair].Next(tap_.queue(pair), traffic_)) {
+      unanswered_[pair] = 0;
       return EndedRequest{static_cast<std::uint16_t>(2 * pair), filled->head,
                           filled->written_bytes};
     }
@@ -198,6 +203,13 @@ std::optional<EndedRequest> NetDevice::NextEnded(bool wait) noexcept {
 void NetDevice::Forget(std::uint16_t queue) noexcept {
   if (IsReceive(queue)) receivers_[queue / 2U].Forget();
   if (queue == 0) tap_.SetOffloads(0);
+}
+
+bool NetDevice::LooksAgain(std::uint16_t queue, bool served) noexcept {
+  if (queue % 2 == 0) return false;  // but for those that send
+  unsigned& times = unanswered_[queue / 2U];
+  times = served ? std::min(times + 1, kConversation + 1) : 0;
+  return times > kConversation;
 }
 
 std::vector<int> NetDevice::inputs() const {

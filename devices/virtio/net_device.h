@@ -19,6 +19,9 @@ using MacAddress = std::array<std::uint8_t, 6>;
 // between the guest's memory and the tap in one system call each, with what was agreed on of
 // checksums and segments left to whoever has to do it at last. What the host does not take is lost,
 // as on a wire; so is all when the tap is gone.
+//
+// A guest that sends and sends is not asked to notify for each packet, which would cost it more
+// than the packet does. One that waits for answers is: looking again later would delay it.
 class NetDevice final : public VirtioDevice {
  public:
   // With `vhost`, of /dev/vhost-net, the host's kernel carries the packets of the one pair that
@@ -37,6 +40,7 @@ class NetDevice final : public VirtioDevice {
   [[nodiscard]] bool Takes(std::uint16_t queue) const noexcept override;
   std::optional<EndedRequest> NextEnded(bool wait) noexcept override;
   void Forget(std::uint16_t queue) noexcept override;
+  [[nodiscard]] bool LooksAgain(std::uint16_t queue, bool served) noexcept override;
 
   [[nodiscard]] Vhost* vhost() noexcept override { return vhost_ ? &*vhost_ : nullptr; }
   [[nodiscard]] std::vector<int> inputs() const override;
@@ -58,9 +62,10 @@ class NetDevice final : public VirtioDevice {
   std::vector<NetReceiver> receivers_;  // one for each pair
   std::array<std::byte, 12> config_{};
   VirtioProfile profile_;
-  std::uint64_t features_ = 0;       // agreed on
-  std::uint16_t control_queue_ = 2;  // 5.1.2: behind all pairs that could be used
-  std::size_t pairs_ = 1;            // in use
+  std::uint64_t features_ = 0;        // agreed on
+  std::uint16_t control_queue_ = 2;   // 5.1.2: behind all pairs that could be used
+  std::size_t pairs_ = 1;             // in use
+  std::vector<unsigned> unanswered_;  // of each pair: times the guest sent, and nothing came
   VirtioTraffic traffic_;
 };
 

@@ -77,6 +77,11 @@ class VirtioDevice {
   // Whether it has room for a request of this queue now. If not, the driver's stay in the queue
   // until a request has ended.
   [[nodiscard]] virtual bool Takes(std::uint16_t /*queue*/) const noexcept { return true; }
+  // Asked when a queue is empty, and `served` tells whether it just was not. True: the driver need
+  // not notify of its next request, as the device looks at the queue again by itself, soon.
+  [[nodiscard]] virtual bool LooksAgain(std::uint16_t /*queue*/, bool /*served*/) noexcept {
+    return false;
+  }
   // No more requests for the moment: those that were put off for company can go.
   virtual void Submit() noexcept {}
   // One that has ended; with `wait`, waits for one if any is in flight, for as long as a host may

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "devices/virtio/virtio_queues.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 
@@ -29,7 +30,7 @@ void VirtioQueues::TakeBack(std::size_t index, std::mutex& held) noexcept {
   if (!AwaitRest(held)) return;
   device_.Forget(static_cast<std::uint16_t>(index));
   queues_[index].ring.Stop();
-  queues_[index].waits = false;
+  queues_[index].waits = queues_[index].looks_again = false;
   // For the others, which nobody has looked at meanwhile.
   SignalEventFd(events_.notification);
 }
@@ -67,6 +68,14 @@ void VirtioQueues::Notify(std::uint32_t queue) noexcept {
 
 bool VirtioQueues::OnNotified() noexcept {
   ++counts_.notifications;
+  return LookAgain();
+}
+
+bool VirtioQueues::LooksAgain() const noexcept {
+  return Serves() && std::ranges::any_of(queues_, &Queue::looks_again);
+}
+
+bool VirtioQueues::LookAgain() noexcept {
   bool more = false;
   for (std::size_t index = Kicks().size(); index < queues_.size(); ++index) {
     if (!Serves() || !queues_[index].ring.running()) continue;
@@ -109,7 +118,8 @@ bool VirtioQueues::Serve(std::uint16_t index) noexcept {
     if (queues_[index].waits) return false;
     switch (ring.Take(chain_)) {
       case SplitQueue::Next::kNothing:
-        if (!ring.AwaitNotification()) return false;
+        queues_[index].looks_again = device_.LooksAgain(index, served > 0);
+        if (queues_[index].looks_again || !ring.AwaitNotification()) return false;
         ++served;  // an index that goes back and forth does not keep the loop here
         break;
       case SplitQueue::Next::kBroken:

@@ -70,6 +70,9 @@ class VirtioQueues {
   [[nodiscard]] bool OnNotified() noexcept;
   [[nodiscard]] bool OnEnded() noexcept;
   [[nodiscard]] bool OnInput(std::size_t input) noexcept;
+  // The device looks at a queue again by itself: then this is to be called soon, as OnNotified.
+  [[nodiscard]] bool LooksAgain() const noexcept;
+  [[nodiscard]] bool LookAgain() noexcept;
   // The inputs that the device waits for, after each of these (VirtioDevice::AwaitedInputs).
   [[nodiscard]] std::uint32_t AwaitedInputs() const noexcept;
   void Interrupt() noexcept;
@@ -91,7 +94,8 @@ class VirtioQueues {
   struct Queue {
     SplitQueue ring;
     QueueLayout layout;
-    bool waits = false;  // there may be more, for which the device has no room
+    bool waits = false;        // there may be more, for which the device has no room
+    bool looks_again = false;  // notifications are not awaited
   };
 
   [[nodiscard]] bool Serves() const noexcept;

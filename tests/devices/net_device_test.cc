@@ -62,6 +62,57 @@ TEST_CASE("a packet is sent as it is, however it lies in memory") {
   CHECK(net.device.traffic().errors == 0);
 }
 
+TEST_CASE("a guest that sends and sends need not notify; one that gets answers does") {
+  NetGuest net(kNetVersion);
+  net.tx.Describe(0, {NetGuest::kPackets, 60, 0, 0});
+  const auto send = [&] {
+    net.tx.MakeAvailable(0);
+    net.guest.transport.OnNotified();
+    CHECK(net.tun.Receive().size() == 60);
+    return net.tx.UsedFlags();
+  };
+  for (unsigned sent = 0; sent < 4; ++sent) CHECK(send() == 0);
+  CHECK_FALSE(net.guest.transport.LooksAgain());
+  CHECK(send() == 1);
+  CHECK(net.guest.transport.LooksAgain());
+  // As long as there is something.
+  net.tx.MakeAvailable(0);
+  net.guest.transport.LookAgain();
+  CHECK(net.tun.Receive().size() == 60);
+  CHECK(net.guest.transport.LooksAgain());
+  CHECK(net.guest.transport.counts().notifications == 6);
+  net.guest.transport.LookAgain();
+  CHECK_FALSE(net.guest.transport.LooksAgain());
+  CHECK(net.tx.UsedFlags() == 0);
+  // An answer to each.
+  net.OfferMany(16, 1526);
+  for (unsigned sent = 0; sent < 10; ++sent) {
+    CHECK(send() == 0);
+    net.tun.Send(NetText(60));
+    net.Arrive();
+  }
+  CHECK(net.rx.UsedIndex() == 10);
+  CHECK_FALSE(net.guest.transport.LooksAgain());
+}
+
+TEST_CASE("a queue that is taken back, or reset, is not looked at again") {
+  for (const bool reset : {false, true}) {
+    NetGuest net(kNetVersion);
+    net.tx.Describe(0, {NetGuest::kPackets, 60, 0, 0});
+    for (unsigned sent = 0; sent < 5; ++sent) {
+      net.tx.MakeAvailable(0);
+      net.guest.transport.OnNotified();
+    }
+    CHECK(net.guest.transport.LooksAgain());
+    net.guest.Write(0x30, 1);
+    net.guest.Write(reset ? 0x70 : 0x44, 0);
+    CHECK_FALSE(net.guest.transport.LooksAgain());
+    net.tx.MakeAvailable(0);
+    net.guest.transport.LookAgain();
+    CHECK(net.device.traffic().bytes_written == std::uint64_t{5} * 48);
+  }
+}
+
 TEST_CASE("what the tap does not take is lost, and counted") {
   NetGuest net;
   net.tx.Describe(0, {NetGuest::kPackets, 5, 0, 0});  // not even a header

@@ -23,6 +23,10 @@ namespace {
 // How long a device that has been used may keep what it keeps for the next use.
 constexpr std::chrono::seconds kRest{1};
 
+// The time that a guest needs to send ten packets or so: as many notifications are spared, and no
+// packet is late by more than that.
+constexpr std::chrono::microseconds kUntilLook{50};
+
 bool AnswersLater(PlannedVirtio::Kind kind) {
   return kind == PlannedVirtio::Kind::kDisk || kind == PlannedVirtio::Kind::kConsole;
 }
@@ -138,8 +142,7 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
       notified_(loop, kernel,
                 [this] {
                   transport_.OnNotified();
-                  AwaitInputs();
-                  AwaitRest();
+                  AfterWork();
                 }),
       ended_(AnswersLater(plan.kind)
                  ? std::make_unique<LoopEvent>(loop, kernel, [this] { transport_.OnEnded(); })
@@ -149,16 +152,36 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
                                          : nullptr),
       device_(MakeDevice(kernel, config, plan, ram, consoles, lines,
                          {interrupt_, ended_.get(), vhost_error_.get()})),
-      transport_(plan.name, *device_, ram, registers_.bytes(), {notified_.eventfd(), interrupt_}) {
+      transport_(plan.name, *device_, ram, registers_.bytes(), {notified_.eventfd(), interrupt_}),
+      look_timer_(loop) {
   for (const int fd : device_->inputs()) {
     const std::size_t input = inputs_.size();
     inputs_.push_back(std::make_unique<InputWatch>(loop, fd, [this, input] {
       transport_.OnInput(input);
-      AwaitInputs();
+      AfterWork();
     }));
   }
   if (plan.kind == PlannedVirtio::Kind::kDisk) rest_timer_.emplace(loop);
   if (lines != nullptr) WatchLines(loop, *lines);
+}
+
+// What the device waits for next, besides notifications.
+void VirtioSlot::AfterWork() {
+  AwaitLook();
+  AwaitInputs();
+  AwaitRest();
+}
+
+void VirtioSlot::AwaitLook() {
+  if (inputs_.empty() || awaits_look_ || !transport_.LooksAgain()) return;
+  awaits_look_ = true;
+  look_timer_.expires_after(kUntilLook);
+  look_timer_.async_wait([this](const asio::error_code& error) {
+    if (error) return;
+    awaits_look_ = false;
+    transport_.LookAgain();
+    AfterWork();
+  });
 }
 
 void VirtioSlot::AwaitInputs() {

@@ -57,6 +57,8 @@ class VirtioSlot {
   [[nodiscard]] std::span<const Fd> kicks() const;
 
  private:
+  void AfterWork();
+  void AwaitLook();
   void AwaitInputs();
   void AwaitRest();
   void WatchLines(EventLoop& loop, const OpenedGpioLines& lines);
@@ -70,6 +72,8 @@ class VirtioSlot {
   std::unique_ptr<VirtioDevice> device_;
   MmioTransport transport_;
   std::vector<std::unique_ptr<InputWatch>> inputs_;
+  asio::steady_timer look_timer_;
+  bool awaits_look_ = false;
   std::optional<asio::steady_timer> rest_timer_;  // of a disk
   bool awaits_rest_ = false;
   std::deque<DescriptorWatch> watches_;  // of what the host tells the device
