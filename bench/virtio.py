@@ -75,7 +75,7 @@ def resident(board, contender):
         try:
             ready = board.run("n=0; until grep -q ready /tmp/out; do sleep 0.1; n=$((n + 1));"
                               " [ $n -lt 600 ] || break; done; grep -q ready /tmp/out", 200).status
-            smaps = board.run("cat /proc/$vmm/smaps").output
+            smaps = board.run("sleep 3; cat /proc/$vmm/smaps").output
             status = board.run("cat /proc/$vmm/status").output
             said = board.read("cat /tmp/out /tmp/err")
         finally:
