@@ -9,14 +9,23 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 word() {{ sed -n "s/.*$1=\\([^ ]*\\).*/\\1/p" /proc/cmdline; }}
 pings() {{ ping -A -q -W 1 -c $1 -s 1400 {HOST} | grep -o '[0-9]* packets received'; }}
+# What iperf3 has sent and received, by its report.
+iperf() {{
+  iperf3 -c {HOST} -p $2 -n 4M -J $3 | awk -v way=$1 '
+    /"sum_sent"/ {{ end = "sent" }}
+    /"sum_received"/ {{ end = "received" }}
+    end && /"bytes"/ {{ gsub(/[^0-9]/, ""); print way "_" end "=" $0; end = "" }}'
+}}
 up() {{ ifconfig eth0 {GUEST} up; }}
 up
 case $(word test) in
   traffic)
     echo "mac=$(cat /sys/class/net/eth0/address)"
-    echo "pings=$(pings 200)"
+    echo "pings=$(pings 1000)"
+    iperf up 5201
+    iperf down 5202 -R
     tcp_peer ask {HOST} 5001 1 4194304 4194304 >/bulk
-    tcp_peer ask {HOST} 5002 2000 100 300 >/short
+    tcp_peer ask {HOST} 5002 $(word connections) 100 300 >/short
     sed 's/^/bulk_/' /bulk
     sed 's/^/short_/' /short
     cd /sys/class/net/eth0/statistics
@@ -42,13 +51,6 @@ case $(word test) in
         echo "again=$(pings 3)"
       done
     done ;;
-  reboot)
-    boot=$(head -c 1 /dev/vda | tr -d '\\0')
-    echo "boot=${{boot:-0}} $(pings 3)"
-    printf $((${{boot:-0}} + 1)) | dd of=/dev/vda conv=notrunc,fsync 2>/dev/null
-    pings 1000 &
-    sleep 0.5
-    [ "${{boot:-0}}" -ge 2 ] || reboot -f ;;
   shell) echo ready; exec setsid cttyhack sh ;;
   ticks) sleep 1; net_ticks eth0 ;;
 esac

@@ -251,9 +251,11 @@ def test_files(image, suite):
     if suite == "system-virtio":
         archive.file("/t/virtio.initrd", guest_initrd(image, VIRTIO_INIT, own=["gpio", "vsock_echo"]))
         archive.file("/t/files.initrd", guest_initrd(image, FILES_INIT, [("fio", image["fio"])]))
-        archive.file("/t/net.initrd", guest_initrd(image, NET_INIT, own=["tcp_peer"]))
+        archive.file("/t/net.initrd", guest_initrd(image, NET_INIT, [("iperf3", image["iperf3"])],
+                                                       own=["tcp_peer"]))
         for name in ("gpio", "tcp_peer", "vsock_echo", "with_tap"):
             archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
+        add_program(archive, image["iperf3"], "iperf3", "/bin")
     if suite == "system-versal":
         archive.file("/t/identity.initrd", guest_initrd(image, IDENTITY_INIT))
         add_ecu(archive, image)
