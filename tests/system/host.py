@@ -147,8 +147,8 @@ class Machine:
     def wait_for_times(self, word, times, timeout=60):
         """Until the guest's console shows this word so often, one to a line."""
         result = self.board.run(
-            f"n=0; until [ $(grep -c {word} /tmp/out) -ge {times} ] || [ $n -ge {timeout * 20} ]; do"
-            f" sleep 0.05; n=$((n + 1)); done; [ $(grep -c {word} /tmp/out) -ge {times} ]",
+            f"n=0; until [ $(grep -c {word} /tmp/out) -ge {times} ] || [ $n -ge {timeout * 20} ] ||"
+            f" [ -s /tmp/status ]; do sleep 0.05; n=$((n + 1)); done; [ $(grep -c {word} /tmp/out) -ge {times} ]",
             timeout * 3 + 30)
         if result.status != 0:
             raise BoardError(f"the guest did not print {word!r} {times} times:\n{self.output()}")

@@ -21,7 +21,8 @@ MODULES = {
                     "virt_hostile", "virt_console", "virt_realtime", "system_calls", "device_commands",
                     "plan_output", "bad_command_line", "bad_configuration", "bad_boot_files",
                     "bad_devices", "bad_host", "benchmark"],
-    "system-virtio": ["virtio_disk", "virtio_files", "virtio_net", "virtio_gpio", "virtio_vsock", "virtio_hvc", "virt_rtc"],
+    "system-virtio": ["virtio_disk", "virtio_files", "virtio_net", "virtio_gpio", "virtio_vsock", "virtio_hvc", "virt_rtc",
+                      "virtio_together"],
     "figures": ["throughput", "figures", "disk_figures", "net_figures"],
 }
 

@@ -11,6 +11,7 @@ from disk_guest import FILES_INIT
 from ecu_guest import ECU_INIT
 from host import HOST_STATE
 from net_guest import NET_INIT
+from together_guest import TOGETHER_INIT
 
 GUEST_INIT = """#!/bin/sh
 mount -t proc proc /proc
@@ -155,18 +156,6 @@ case $(word test) in
     vsock_echo send 2 1000 500 2048
     wait
     grep virtio /proc/interrupts ;;
-  sockets_rebind)
-    cd /sys/bus/virtio/drivers/*vsock*
-    for time in 1 2 3 4 5; do
-      vsock_echo send 2 1000 1 1000000000 &
-      vsock_echo send 2 1000 1 65536
-      for device in virtio*; do
-        echo $device >unbind
-        echo $device >bind
-      done
-      wait
-    done
-    vsock_echo send 2 1000 1 65536 ;;
   fill)
     dd if=/dev/zero of=/dev/vda bs=64k count=1 oflag=direct 2>/dev/null && echo first=ok
     dd if=/dev/zero of=/dev/vda bs=64k seek=1 oflag=direct 2>/dev/null && echo fill=done ||
@@ -253,6 +242,7 @@ def test_files(image, suite):
         archive.file("/t/files.initrd", guest_initrd(image, FILES_INIT, [("fio", image["fio"])]))
         archive.file("/t/net.initrd", guest_initrd(image, NET_INIT, [("iperf3", image["iperf3"])],
                                                        own=["tcp_peer"]))
+        archive.file("/t/together.initrd", guest_initrd(image, TOGETHER_INIT, own=["gpio", "vsock_echo"]))
         for name in ("gpio", "tcp_peer", "vsock_echo", "with_tap"):
             archive.file(f"/t/{name}", pathlib.Path(image["programs"], name).read_bytes(), True)
         add_program(archive, image["iperf3"], "iperf3", "/bin")
