@@ -3,7 +3,7 @@
 
 import re
 
-from host import Machine, configuration, resident_beside, statistics
+from host import Machine, configuration, statistics
 from suite import at_least, at_most, equal, test
 from together_guest import ALL_WORK, BULK_PORT, NETWORKS, PORT, SENT
 from virtio_disk import BOARD
@@ -95,12 +95,13 @@ class Process:
     """What the VMM has of the host."""
 
     def __init__(self, board, machine):
-        text = board.read(f"cd /proc/{machine.pid()}; ls fd | wc -l; ls task | wc -l; cat status; echo @@; cat smaps")
-        counts, smaps = text.split("@@\n")
-        self.descriptors, self.threads = map(int, counts.split()[:2])
-        # Of a disk in the host's memory, pages are the host's that were read.
-        disk = re.findall(rf" {DISK}\n(?:(?!Rss).*\n)*Rss: +(\d+) kB", smaps)
-        self.resident_kib = resident_beside(smaps, counts, MEMORY_MIB << 10) - sum(map(int, disk))
+        text = board.read(f"cd /proc/{machine.pid()}; ls fd | wc -l; ls task | wc -l; cat smaps")
+        self.descriptors, self.threads = map(int, text.split()[:2])
+        mappings = re.findall(
+            r"^[0-9a-f]+-[0-9a-f]+(?: +\S+){4} *(.*)\nSize: +(\d+) kB\n(?:(?!Rss).*\n)*Rss: +(\d+) kB", text, re.M)
+        # But the guest's memory, and what it reads of a disk in the host's.
+        self.resident_kib = sum(int(rss) for name, size, rss in mappings
+                                if name != DISK and int(size) < MEMORY_MIB << 10)
 
 
 @test("system-virtio", BOARD)
