@@ -3,6 +3,7 @@
 #include "devices/virtio/vhost_net.h"
 
 #include <doctest/doctest.h>
+#include <sched.h>
 
 #include <cerrno>
 #include <optional>
@@ -71,6 +72,12 @@ TEST_CASE("the kernel has both queues of a network, and its tap, while a driver 
   CHECK(net.State().running);
   net.guest.Write(0x70, 0);
   CHECK(net.kernel.violations() == std::vector<std::string>{});
+}
+
+TEST_CASE("the kernel's thread does not preempt for each packet; who made it does as before") {
+  CarriedNet net;
+  CHECK(net.State().policy == SCHED_BATCH);
+  CHECK(::sched_getscheduler(0) == SCHED_OTHER);
 }
 
 TEST_CASE("packets of a network that the kernel serves are not read here") {

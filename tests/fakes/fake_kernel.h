@@ -34,6 +34,7 @@ struct VhostQueue {
 };
 struct VhostState {
   bool owned = false;
+  int policy = 0;  // scheduling policy of its thread
   bool running = false;
   std::uint64_t features = 0;
   std::uint64_t cid = 0;

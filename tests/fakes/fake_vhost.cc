@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/fakes/fake_vhost.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -19,6 +21,7 @@ long FakeVhost::Ioctl(unsigned long request, void* argument) {
     case VHOST_SET_OWNER:
       if (state_.owned) return -EBUSY;
       state_.owned = true;
+      state_.policy = ::sched_getscheduler(0);  // inherited: vhost_task_create
       return 0;
     case VHOST_VSOCK_SET_GUEST_CID:
       return SetCid(CopyIn<std::uint64_t>(argument));
