@@ -91,7 +91,7 @@ BlockDevice::BlockDevice(DiskImage image, const BlockOptions& options, const Fd&
   const auto serial = std::as_bytes(std::span(options.serial));
   std::copy_n(serial.begin(), std::min(serial.size(), serial_.size()), serial_.begin());
   MakeConfig(options);
-  if (!options.locked.empty()) io_.FixBuffers(options.locked);
+  if (!image_.in_memory() && !options.locked.empty()) io_.FixBuffers(options.locked);
 }
 
 void BlockDevice::MakeConfig(const BlockOptions& options) {
@@ -123,6 +123,7 @@ void BlockDevice::MakeConfig(const BlockOptions& options) {
 void BlockDevice::Start(std::uint64_t features) noexcept {
   // 5.2.6.2: a driver that cannot flush relies on each write.
   writes_through_ = (features & Bit(kFlush)) == 0;
+  canceled_ = false;
 }
 
 Handled BlockDevice::Handle(std::uint16_t queue, DescriptorChain& chain) noexcept {
@@ -234,7 +235,7 @@ std::optional<EndedRequest> BlockDevice::NextEnded(bool wait) noexcept {
   while (const auto ended = io_.Next(wait)) {
     Request& request = requests_[ended->tag];
     std::optional<std::int64_t> result = ended->result;
-    while (result && Continue(request, *result)) {
+    while (result && !canceled_ && Continue(request, *result)) {
       result = io_.Start(request.operation, {}, ended->tag);
     }
     if (!result) {

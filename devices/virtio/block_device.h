@@ -35,7 +35,10 @@ class BlockDevice final : public VirtioDevice {
   bool Rest() noexcept override { return io_.Rest(); }
   std::optional<EndedRequest> NextEnded(bool wait) noexcept override;
   [[nodiscard]] bool IsBusy() const noexcept override { return io_.IsBusy(); }
-  void Cancel() noexcept override { io_.Cancel(); }
+  void Cancel() noexcept override {
+    canceled_ = true;
+    io_.Cancel();
+  }
 
   [[nodiscard]] VirtioTraffic traffic() const noexcept override { return traffic_; }
 
@@ -69,6 +72,7 @@ class BlockDevice final : public VirtioDevice {
   std::array<std::byte, 60> config_{};
   VirtioProfile profile_;
   bool writes_through_ = true;  // the driver does not flush
+  bool canceled_ = false;       // what is in flight is not gone on with
   VirtioTraffic traffic_;
   std::vector<Request> requests_;  // under way, by their tags
   std::vector<std::uint32_t> free_tags_;

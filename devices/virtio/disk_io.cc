@@ -152,6 +152,8 @@ std::optional<std::int64_t> DiskIo::TryNow(const DiskOperation& operation,
       case Kind::kFlush:
         return 0;
       default:
+        // A look at the mapping of a hole would fill it again.
+        mapped_.reset();
         return ResultOf(::fallocate(fd, FallocateMode(operation.kind), offset,
                                     static_cast<off_t>(operation.length_bytes)));
     }

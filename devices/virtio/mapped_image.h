@@ -17,8 +17,8 @@ namespace microvm {
 // another does.
 class MappedImage {
  public:
-  // Of the file's first `size_bytes`. Nothing, if some of them are holes, which a look at them
-  // would fill, or if the kernel does not map it.
+  // Of the file's first `size_bytes`; `fd` outlives it. Nothing, if some of them are holes, which a
+  // look at them would fill, or if the kernel does not map it.
   static std::optional<MappedImage> Of(const Fd& fd, std::uint64_t size_bytes);
 
   // Copies to the pieces what is at `offset`, all of it within the size. False, and a system call
@@ -28,8 +28,9 @@ class MappedImage {
   bool Rest() noexcept;
 
  private:
-  explicit MappedImage(MemoryMapping mapping) : mapping_(std::move(mapping)) {}
+  MappedImage(const Fd& fd, MemoryMapping mapping) : fd_(&fd), mapping_(std::move(mapping)) {}
 
+  const Fd* fd_;
   MemoryMapping mapping_;
   bool used_ = false;  // since the last Rest
 };

@@ -12,6 +12,8 @@ namespace {
 
 // How many requests are served before their ends are told, and the loop may see to other things.
 constexpr unsigned kShare = 64;
+// So many bytes count as another one.
+constexpr std::uint32_t kShareBytes = 1U << 18;
 // A vCPU that waits looks itself so often, in case that the event loop has no time for it.
 constexpr auto kWaitStep = std::chrono::milliseconds(10);
 
@@ -127,7 +129,7 @@ bool VirtioQueues::Serve(std::uint16_t index) noexcept {
         return false;
       case SplitQueue::Next::kChain: {
         const Handled handled = device_.Handle(index, chain_);
-        ++served;
+        served += 1 + handled.written_bytes / kShareBytes;
         if (handled.how == Handled::How::kMalformed) {
           broken_ = true;
           return false;

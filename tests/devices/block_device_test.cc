@@ -276,6 +276,11 @@ TEST_CASE("a file that was cut off gives errors, and does not grow again") {
   for (const char* folder : kFolders) {
     CAPTURE(folder);
     Disk disk({.folder = folder});
+    // Inside a page, too, whose rest a mapping has as zeros.
+    std::filesystem::resize_file(disk.file.path(), 4096 + 512);
+    CHECK(disk.ReadSectors(0, 4096) == kOk);
+    CHECK(disk.ReadSectors(8, 512) == kOk);
+    CHECK(disk.ReadSectors(9, 512) == kIoError);
     std::filesystem::resize_file(disk.file.path(), 4096);
     CHECK(disk.ReadSectors(0, 4096) == kOk);
     CHECK(disk.ReadSectors(4, 4096) == kIoError);

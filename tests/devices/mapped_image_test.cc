@@ -118,11 +118,14 @@ TEST_CASE("a file that is made shorter ends a read, each time, and nothing else"
   const MemoryFile file;
   auto image = MappedImage::Of(file.fd(), kFileBytes);
   REQUIRE(image);
-  file.Resize(kPage);
-  for (int time = 0; time < 3; ++time) {
-    CHECK(!ReadPieces(*image, 2 * kPage, {512}).whole);
-    CHECK(!ReadPieces(*image, kPage - 512, {512, 512}).whole);
-    CHECK(ReadPieces(*image, kPage - 512, {512}).bytes == file.Part(kPage - 512, 512));
+  for (const std::size_t length : {kPage + 512, kPage}) {
+    file.Resize(length);
+    for (int time = 0; time < 3; ++time) {
+      CHECK_FALSE(ReadPieces(*image, 2 * kPage, {512}).whole);
+      CHECK_FALSE(ReadPieces(*image, kPage - 512, {512, 512}).whole);
+      CHECK_FALSE(ReadPieces(*image, kPage + 512, {512}).whole);
+      CHECK(ReadPieces(*image, kPage - 512, {512}).bytes == file.Part(kPage - 512, 512));
+    }
   }
 }
 

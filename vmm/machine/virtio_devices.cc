@@ -2,10 +2,13 @@
 #include "vmm/machine/virtio_devices.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <utility>
@@ -21,7 +24,7 @@ namespace microvm {
 namespace {
 
 // How long a device that has been used may keep what it keeps for the next use.
-constexpr std::chrono::seconds kRest{1};
+constexpr std::chrono::seconds kIdle{1};
 
 // The time that a guest needs to send ten packets or so: as many notifications are spared, and no
 // packet is late by more than that.
@@ -37,6 +40,15 @@ Fd AwaitRandom(HostKernel& kernel) {
   std::byte byte{};
   if (::getrandom(&byte, 1, GRND_NONBLOCK) == 1) return {};
   return OpenFd(kernel, "/dev/random", O_RDONLY | O_NONBLOCK);
+}
+
+// Whether what is pinned is not counted against the user's limit, which other machines of the same
+// user have, too (CAP_IPC_LOCK; io_uring/rsrc.c: io_account_mem).
+bool MayPinFreely() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
+  return ::syscall(SYS_capget, &header, sets.data()) == 0 &&
+         (sets[0].effective >> CAP_IPC_LOCK & 1U) != 0;
 }
 
 std::unique_ptr<VirtioDevice> MakeGpio(const GpioConfig& config, OpenedGpioLines& opened) {
@@ -96,7 +108,9 @@ std::unique_ptr<VirtioDevice> MakeDevice(HostKernel& kernel, const VmConfig& con
                 {.path = disk.path.string(), .readonly = disk.readonly, .direct = disk.direct}),
       BlockOptions{.serial = disk.serial,
                    .queues = disk.queues,
-                   .locked = config.memory.lock ? ram.bytes() : std::span<std::byte>()},
+                   .locked = config.memory.lock && disk.direct && MayPinFreely()
+                                 ? ram.bytes()
+                                 : std::span<std::byte>()},
       events.ended->eventfd());
 }
 
@@ -161,7 +175,7 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
       AfterWork();
     }));
   }
-  if (plan.kind == PlannedVirtio::Kind::kDisk) rest_timer_.emplace(loop);
+  if (plan.kind == PlannedVirtio::Kind::kDisk) idle_timer_.emplace(loop);
   if (lines != nullptr) WatchLines(loop, *lines);
 }
 
@@ -169,7 +183,7 @@ VirtioSlot::VirtioSlot(EventLoop& loop, HostKernel& kernel, const VmConfig& conf
 void VirtioSlot::AfterWork() {
   AwaitLook();
   AwaitInputs();
-  AwaitRest();
+  AwaitIdle();
 }
 
 void VirtioSlot::AwaitLook() {
@@ -192,13 +206,13 @@ void VirtioSlot::AwaitInputs() {
   }
 }
 
-void VirtioSlot::AwaitRest() {
-  if (!rest_timer_ || std::exchange(awaits_rest_, true)) return;
-  rest_timer_->expires_after(kRest);
-  rest_timer_->async_wait([this](const asio::error_code& error) {
+void VirtioSlot::AwaitIdle() {
+  if (!idle_timer_ || std::exchange(awaits_idle_, true)) return;
+  idle_timer_->expires_after(kIdle);
+  idle_timer_->async_wait([this](const asio::error_code& error) {
     if (error) return;
-    awaits_rest_ = false;
-    if (!transport_.Rest()) AwaitRest();
+    awaits_idle_ = false;
+    if (!transport_.Rest()) AwaitIdle();
   });
 }
 

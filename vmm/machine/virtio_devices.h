@@ -60,7 +60,7 @@ class VirtioSlot {
   void AfterWork();
   void AwaitLook();
   void AwaitInputs();
-  void AwaitRest();
+  void AwaitIdle();
   void WatchLines(EventLoop& loop, const OpenedGpioLines& lines);
 
   const PlannedVirtio& plan_;
@@ -74,8 +74,8 @@ class VirtioSlot {
   std::vector<std::unique_ptr<InputWatch>> inputs_;
   asio::steady_timer look_timer_;
   bool awaits_look_ = false;
-  std::optional<asio::steady_timer> rest_timer_;  // of a disk
-  bool awaits_rest_ = false;
+  std::optional<asio::steady_timer> idle_timer_;  // of a disk
+  bool awaits_idle_ = false;
   std::deque<DescriptorWatch> watches_;  // of what the host tells the device
 };
 
