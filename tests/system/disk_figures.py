@@ -29,7 +29,7 @@ def resident(board):
     """A machine with a disk, a network, a virtio console, entropy and sockets has at most 3.5 MiB beside its guest's memory."""
     board.read(f"[ -e {DISK} ] || head -c 67108864 /dev/zero >{DISK}", 120)
     with tap(board):
-        run = Machine(board, machine("read", "hvc0", f'[[net]]\ntap = "{TAP}"\n[vsock]\ncid = 3\n'
+        run = Machine(board, machine("read_and_wait", "hvc0", f'[[net]]\ntap = "{TAP}"\n[vsock]\ncid = 3\n'
                                      '[[console]]\nkind = "hvc"\n'))
         run.wait_for("ready", 60)
         pid = run.pid()

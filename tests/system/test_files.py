@@ -80,7 +80,7 @@ mount -t devtmpfs devtmpfs /dev
 word() { sed -n "s/.*$1=\\([^ ]*\\).*/\\1/p" /proc/cmdline; }
 case $(word test) in
   wait) echo ready; exec sleep 1000 ;;
-  read) cat /dev/vda >/dev/null; echo ready; exec sleep 1000 ;;
+  read_and_wait) cat /dev/vda >/dev/null; echo ready; exec sleep 1000 ;;
   shell) echo ready; exec setsid cttyhack sh ;;
   commands)
     stty -echo
