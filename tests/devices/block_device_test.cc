@@ -267,6 +267,22 @@ TEST_CASE("ranges are discarded, and filled with zeros with and without their ro
   }
 }
 
+TEST_CASE("what was discarded takes no room when it is read") {
+  Disk disk({.folder = "/dev/shm"});
+  const auto blocks = [&] {
+    struct stat status {};
+    REQUIRE(::stat(disk.file.path().c_str(), &status) == 0);
+    return status.st_blocks;
+  };
+  CHECK(disk.ReadSectors(0, kDiskBytes / 2) == kOk);
+  const auto before = blocks();
+  CHECK(disk.DoRange(kDiscard, {0, 64}) == kOk);
+  const auto after = blocks();
+  CHECK(after < before);
+  CHECK(disk.ReadSectors(0, kDiskBytes / 2) == kOk);
+  CHECK(blocks() == after);
+}
+
 TEST_CASE("a request of another kind is not supported") {
   Disk disk;
   CHECK(disk.Do({0x1234}, kVirtqWrite, 512) == kUnsupported);
