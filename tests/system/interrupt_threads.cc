@@ -25,13 +25,16 @@ pid_t Thread(const std::filesystem::path& entry, std::string_view word) {
   return name.starts_with("irq/") && name.find(word) != std::string::npos ? pid : 0;
 }
 
-// How many threads have the policy now.
+// How many threads have had the policy since the last call. One that has just been made makes
+// itself SCHED_FIFO when it first runs (kernel/irq/manage.c: irq_thread).
 int SetPolicy(std::string_view word, int policy) {
   constexpr sched_param kNoPriority{};
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     const pid_t pid = Thread(entry.path(), word);
-    if (pid != 0 && sched_setscheduler(pid, policy, &kNoPriority) == 0) ++count;
+    if (pid == 0) continue;
+    if (sched_getscheduler(pid) == policy) ++count;
+    sched_setscheduler(pid, policy, &kNoPriority);
   }
   return count;
 }
