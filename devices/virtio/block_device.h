@@ -32,7 +32,7 @@ class BlockDevice final : public VirtioDevice {
   void Start(std::uint64_t features) noexcept override;
   Handled Handle(std::uint16_t queue, DescriptorChain& chain) noexcept override;
   void Submit() noexcept override { io_.Submit(); }
-  bool Rest() noexcept override { return io_.Rest(); }
+  bool DropIdle() noexcept override { return io_.DropIdle(); }
   std::optional<EndedRequest> NextEnded(bool wait) noexcept override;
   [[nodiscard]] bool IsBusy() const noexcept override { return io_.IsBusy(); }
   void Cancel() noexcept override {

@@ -185,9 +185,10 @@ io_uring_sqe* DiskIo::TakeEntry(std::size_t pieces) noexcept {
 
 // The fixed buffer that it is in as a whole; the kernel takes requests in one only.
 std::optional<int> DiskIo::FixedBuffer(const iovec& piece) const noexcept {
-  const auto offset =
-      static_cast<std::size_t>(static_cast<std::byte*>(piece.iov_base) - fixed_.data());
-  if (fixed_.empty() || offset >= fixed_.size() || piece.iov_len > fixed_.size() - offset) {
+  // It may lie anywhere: below, the difference is too large.
+  const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(piece.iov_base) -
+                                reinterpret_cast<std::uintptr_t>(fixed_.data());
+  if (offset >= fixed_.size() || piece.iov_len > fixed_.size() - offset) {
     return std::nullopt;
   }
   const std::size_t buffer = offset / kFixedBufferBytes;

@@ -70,8 +70,8 @@ class DiskIo {
   std::optional<Ended> Next(bool wait) noexcept;
 
   [[nodiscard]] bool IsBusy() const noexcept { return in_flight_ > 0; }
-  // Of an image that is mapped (MappedImage::Rest).
-  bool Rest() noexcept { return !mapped_ || mapped_->Rest(); }
+  // Of an image that is mapped (MappedImage::DropIdle).
+  bool DropIdle() noexcept { return !mapped_ || mapped_->DropIdle(); }
   // Has what is in flight end with an error as far as the kernel can: what waits in a queue, or for
   // an event. What a disk has been given, it does; what has ended, Next tells.
   void Cancel() noexcept;

@@ -27,7 +27,7 @@ bool MappedImage::Read(std::uint64_t offset, std::span<const iovec> pieces) noex
   return std::cmp_greater_equal(::lseek(fd_->get(), 0, SEEK_END), mapping_.bytes().size());
 }
 
-bool MappedImage::Rest() noexcept {
+bool MappedImage::DropIdle() noexcept {
   if (std::exchange(used_, false)) return false;
   ::madvise(mapping_.data(), mapping_.bytes().size(), MADV_DONTNEED);
   return true;

@@ -13,8 +13,8 @@ namespace microvm {
 
 // A file that is in the host's memory as a whole, mapped: to read it is to copy, without a system
 // call for each request. What was read is resident in this process too, as shared memory
-// (RssShmem), until Rest; it takes no memory except the page tables'. No thread may call it while
-// another does.
+// (RssShmem), until DropIdle; it takes no memory except the page tables'. No thread may call it
+// while another does.
 class MappedImage {
  public:
   // Of the file's first `size_bytes`; `fd` outlives it. Nothing, if some of them are holes, which a
@@ -25,14 +25,14 @@ class MappedImage {
   // is to be asked what there is, if the file has been made shorter.
   [[nodiscard]] bool Read(std::uint64_t offset, std::span<const iovec> pieces) noexcept;
   // If nothing was read since the last call, what was is not resident any more. True if nothing is.
-  bool Rest() noexcept;
+  bool DropIdle() noexcept;
 
  private:
   MappedImage(const Fd& fd, MemoryMapping mapping) : fd_(&fd), mapping_(std::move(mapping)) {}
 
   const Fd* fd_;
   MemoryMapping mapping_;
-  bool used_ = false;  // since the last Rest
+  bool used_ = false;  // since the last DropIdle
 };
 
 }  // namespace microvm

@@ -255,9 +255,9 @@ void MmioTransport::OnInput(std::size_t input) noexcept {
   if (!queues_.OnInput(input)) Fail();
 }
 
-bool MmioTransport::Rest() noexcept {
+bool MmioTransport::DropIdle() noexcept {
   const std::scoped_lock lock(mutex_);
-  return device_.Rest();
+  return device_.DropIdle();
 }
 
 std::uint32_t MmioTransport::AwaitedInputs() const noexcept {

@@ -61,8 +61,8 @@ class MmioTransport final : public MmioDevice {
   // The inputs that the device waits for, after each of these (VirtioDevice::AwaitedInputs).
   [[nodiscard]] std::uint32_t AwaitedInputs() const noexcept;
 
-  // On the event loop (VirtioDevice::Rest).
-  bool Rest() noexcept;
+  // On the event loop (VirtioDevice::DropIdle).
+  bool DropIdle() noexcept;
 
   // The guest has ended: nothing of its is begun any more until Reset, and vCPUs that wait for
   // requests in flight come back, their writes undone. Any thread.

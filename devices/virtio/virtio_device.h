@@ -93,7 +93,7 @@ class VirtioDevice {
   virtual void Cancel() noexcept {}
   // Called a while after a request, and again until it is true: a device that keeps memory of the
   // host's for the sake of the next request gives it up if there was none since the last call.
-  virtual bool Rest() noexcept { return true; }
+  virtual bool DropIdle() noexcept { return true; }
   // The driver takes the queue back. Chains of it that are kept until the host has something for
   // them are forgotten: their memory is not touched any more.
   virtual void Forget(std::uint16_t /*queue*/) noexcept {}

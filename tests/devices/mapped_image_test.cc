@@ -98,9 +98,9 @@ TEST_CASE("what was read is resident until nothing is read any more, and read ag
   CHECK(ResidentPages("/memfd:image") == 0);
   CHECK(ReadPieces(*image, 0, {kFileBytes}).whole);
   CHECK(ResidentPages("/memfd:image") == kFileBytes / kPage);
-  CHECK_FALSE(image->Rest());
+  CHECK_FALSE(image->DropIdle());
   CHECK(ResidentPages("/memfd:image") == kFileBytes / kPage);
-  CHECK(image->Rest());
+  CHECK(image->DropIdle());
   CHECK(ResidentPages("/memfd:image") == 0);
   CHECK(ReadPieces(*image, 512, {512}).bytes == file.Part(512, 512));
 }

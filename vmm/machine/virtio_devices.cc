@@ -212,7 +212,7 @@ void VirtioSlot::AwaitIdle() {
   idle_timer_->async_wait([this](const asio::error_code& error) {
     if (error) return;
     awaits_idle_ = false;
-    if (!transport_.Rest()) AwaitIdle();
+    if (!transport_.DropIdle()) AwaitIdle();
   });
 }
 
